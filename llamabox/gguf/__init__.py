@@ -1,0 +1,20 @@
+"""GGUF: a file's bytes. Reads and writes files, turns blocks into values and values into blocks."""
+
+from llamabox.gguf.dequant import dequantize
+from llamabox.gguf.errors import GGUFError
+from llamabox.gguf.overrides import Override, parse_override
+from llamabox.gguf.reader import GGUFFile, open_gguf
+from llamabox.gguf.tensor import Tensor
+from llamabox.gguf.types import GGMLType, ValueType
+
+__all__ = [
+    "GGMLType",
+    "GGUFError",
+    "GGUFFile",
+    "Override",
+    "Tensor",
+    "ValueType",
+    "dequantize",
+    "open_gguf",
+    "parse_override",
+]

@@ -1,0 +1,65 @@
+"""How a file's bytes are held: mapped from the page cache, copied into anonymous memory, or locked in memory."""
+
+import ctypes
+import logging
+import mmap
+import os
+from pathlib import Path
+
+import numpy as np
+
+from llamabox.gguf.errors import GGUFError
+
+log = logging.getLogger("llamabox.gguf")
+COPY_CHUNK = 1 << 24  # bytes
+PRIVATE = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if os.name == "posix" else {}
+
+
+def map_file(path: Path) -> mmap.mmap | bytes:
+    """The whole file, mapped read-only; b"" for an empty one, which cannot be mapped. OSError as from open()."""
+    with open(path, "rb") as file:
+        if os.fstat(file.fileno()).st_size == 0:
+            return b""
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+
+
+def hold_bytes(mapped: mmap.mmap, path: Path, start: int, use_mmap: bool, lock: bool) -> np.ndarray:
+    """The bytes of `mapped`, read-only uint8, whole so that offsets in the file stay offsets in the array.
+
+    use_mmap: keep the mapping, so that pages are read when first used and can be dropped by the system; otherwise what
+    lies from `start` on is read now into anonymous memory (the head before it stays zero).
+    lock: ask the system never to page them out; a refusal is one warning.
+    """
+    held = np.frombuffer(mapped if use_mmap else _copy(mapped, path, start), np.uint8)
+    held.setflags(write=False)
+    if lock:
+        _lock(held[start:], path)
+    return held
+
+
+def _copy(mapped, path, start):
+    try:
+        memory = mmap.mmap(-1, len(mapped), **PRIVATE)
+    except OSError as error:
+        raise GGUFError(f"{path}: no memory for {len(mapped)} bytes ({error.strerror}); try --mmap") from None
+    with open(path, "rb") as file, memoryview(memory) as view:
+        file.seek(start)
+        position = start
+        while position < len(view):
+            n_read = file.readinto(view[position : position + COPY_CHUNK])
+            if not n_read:
+                raise GGUFError(f"{path}: the file ended at byte {position} while it was read, expected {len(view)}")
+            position += n_read
+    return memory
+
+
+def _lock(held, path):
+    if os.name != "posix":
+        log.warning("%s: --mlock is not supported on this system; the weights may be paged out", path)
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    if held.size and libc.mlock(ctypes.c_void_p(held.ctypes.data), ctypes.c_size_t(held.size)):
+        log.warning(
+            "%s: cannot lock %d bytes in memory (%s); raise RLIMIT_MEMLOCK (ulimit -l) or drop --mlock",
+            path, held.size, os.strerror(ctypes.get_errno()),
+        )  # fmt: skip

@@ -1,8 +1,8 @@
-"""Ops: the op vocabulary, complete and plain on NumPy. It defines what each op means; backends override what they do better.
+"""Ops: the op vocabulary, complete and plain on NumPy. It defines what each op means; backends do some of them better.
 
 Axis letters: T tokens this step, S tokens in cache, D n_embd, H n_head, K n_head_kv, E head_dim, F n_ff, V n_vocab,
-X experts, U experts used. Arrays are f32 unless said otherwise. Models call these ops, `+ - * /`, reshape, transpose and
-basic slices, and nothing else.
+X experts, U experts used. Arrays are f32 unless said otherwise. Models call these ops, `+ - * /`, reshape, transpose
+and basic slices, and nothing else.
 """
 
 from collections.abc import Callable
@@ -174,7 +174,7 @@ class Ops:
         raise ValueError(f'activation: found {kind!r}, expected "silu" or "gelu"')
 
     def ffn_gated(self, x: Any, gate: Weight, up: Weight, kind: str = "silu") -> Any:
-        """activation(x gate') * (x up').  x (T, D), gate and up (F, D) -> (T, F).  arXiv:2002.05202; ggml SWIGLU, GEGLU"""
+        """activation(x gate') * (x up').  x (T, D), gate and up (F, D) -> (T, F).  arXiv:2002.05202; SWIGLU, GEGLU"""
         g, u = self.linear_many(x, [gate, up])
         return self.activation(kind, g) * u
 

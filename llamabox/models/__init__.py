@@ -1,0 +1,7 @@
+"""Maths: one file per text architecture, found through one static table."""
+
+from llamabox.models.architectures import ARCHITECTURES
+from llamabox.models.loading import LoadedModel, load_model
+from llamabox.models.metadata import ModelError, ModelOptions
+
+__all__ = ["ARCHITECTURES", "LoadedModel", "ModelError", "ModelOptions", "load_model"]

@@ -1,0 +1,124 @@
+"""The Python face: `llamabox.load(path) -> Model`, `llamabox.load_tokenizer(path)`."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from llamabox.gguf import open_gguf
+from llamabox.kernels import BLOCK, Rows, make_step, open_backend
+from llamabox.models import LoadedModel, ModelError, ModelOptions, load_model
+from llamabox.models.pooling import pool
+
+PREFILL_ROWS = 512  # rows of one forward pass in `logits` and `embed`
+
+
+def load(
+    path: str | Path,
+    backend: str = "cpu",
+    cache_type_k: str = "f16",
+    cache_type_v: str = "f16",
+    **options: Any,
+) -> "Model":
+    """Open a GGUF file and make a Model of it. A file without a vocabulary loads too; its `.tokenizer` is None.
+
+    options  threads (int), n_ctx (tokens; the file's own context when absent), mmap, mlock (bool), overrides
+             (sequence of "KEY=TYPE:VALUE"), and the fields of models.ModelOptions (rope_freq_base, ...)
+    Errors:  GGUFError, ModelError, TokenizerError for a file that is not right; TypeError for an unknown option
+    """
+    reading = {name: options.pop(name) for name in ("mmap", "mlock", "overrides") if name in options}
+    threads, n_ctx = options.pop("threads", None), options.pop("n_ctx", None)
+    maths = ModelOptions(**{"n_ctx_seq": n_ctx, **options})
+    file = open_gguf(path, **reading)
+    model = load_model(file, open_backend(backend, threads), maths)
+    return Model(model, _tokenizer(file.metadata), n_ctx, cache_type_k, cache_type_v)
+
+
+def load_tokenizer(path: str | Path):
+    """The tokenizer of a GGUF file, which may hold a vocabulary only."""
+    from llamabox.tokenizer import load_tokenizer as build
+
+    return build(open_gguf(path).metadata)
+
+
+def _tokenizer(metadata):
+    if metadata.get("tokenizer.ggml.model", "no_vocab") in ("no_vocab", "none"):
+        return None
+    from llamabox.tokenizer import load_tokenizer as build
+
+    return build(metadata)
+
+
+class Model:
+    """A loaded model: tokenizer, logits, embeddings and text. Use it from one thread at a time."""
+
+    def __init__(self, model: LoadedModel, tokenizer, n_ctx: int | None, cache_type_k: str, cache_type_v: str):
+        self.model = model
+        self.tokenizer = tokenizer
+        self.config = model.config
+        self.n_ctx = n_ctx if n_ctx is not None else model.config.n_ctx_train
+        self._cache_types = (cache_type_k, cache_type_v)
+        self._engine = None
+
+    def logits(self, ids: Sequence[int], encoder_ids: Sequence[int] | None = None) -> np.ndarray:
+        """Next-token logits after every token of ids.
+
+        Shapes:  ids (T,) -> float32 (T, V)
+        Errors:  ModelError for a model without a next-token head, ids out of range, or more ids than the context holds
+        """
+        if encoder_ids is not None:
+            raise ModelError(f"logits: {self.model.arch} has no encoder, so encoder_ids must be None")
+        if self.model.is_encoder:
+            raise ModelError(f"logits: {self.model.arch} is an encoder; use embed")
+        return self._forward(self._checked(ids), self.model.forward)
+
+    def embed(self, ids: Sequence[int], pooling: str | None = None) -> np.ndarray:
+        """The model's embedding of ids, not normalised.
+
+        pooling  "none" (-> float32 (T, D)), "mean", "cls", "last" (-> (D,)), "rank" (-> the scores); None: the file's
+        """
+        tokens = self._checked(ids)
+        hidden = self._forward(tokens, self.model.hidden)  # (T, D)
+        return pool(self.model, hidden, pooling)
+
+    def generate(self, prompt: str | Sequence[int], **sampling: Any) -> Iterator[str]:
+        """Pieces of text that continue the prompt, as they come.
+
+        sampling  n_predict, stop, ignore_eos, special, and the fields of engine.SamplingParams (temperature, seed, ...)
+        """
+        from llamabox.engine import generate
+
+        return generate(self, prompt, **sampling)
+
+    def close(self) -> None:
+        """Stop the engine thread that `generate` started, if any."""
+        if self._engine is not None:
+            self._engine.close()
+            self._engine = None
+
+    def _checked(self, ids: Sequence[int]) -> np.ndarray:
+        tokens = np.asarray(ids, np.int64)
+        if tokens.ndim != 1 or len(tokens) == 0:
+            raise ModelError(f"ids: found shape {tokens.shape}, expected one or more token ids")
+        if len(tokens) > self.n_ctx:
+            raise ModelError(f"ids: found {len(tokens)} tokens, the context holds {self.n_ctx}")
+        bad = tokens[(tokens < 0) | (tokens >= self.config.n_vocab)]
+        if len(bad):
+            raise ModelError(f"ids: found {bad[0]}, expected ids from 0 to {self.config.n_vocab - 1}")
+        return tokens.astype(np.int32)
+
+    def _forward(self, tokens: np.ndarray, run) -> np.ndarray:
+        """Every row's result: in chunks through a KV cache, or all at once for models without one."""
+        shapes = self.config.kv_shapes()
+        if not shapes:
+            step = make_step([Rows(0, len(tokens), (), "all")], None, causal=False)
+            return self.model.ops.to_numpy(run(tokens, step))
+        table = np.arange(-(-len(tokens) // BLOCK), dtype=np.int32)
+        cache = self.model.ops.kv_cache(shapes, len(table), *self._cache_types)
+        parts = []
+        for start in range(0, len(tokens), PREFILL_ROWS):
+            chunk = tokens[start : start + PREFILL_ROWS]
+            step = make_step([Rows(start, len(chunk), table, "all")], cache)
+            parts.append(self.model.ops.to_numpy(run(chunk, step)))
+        return np.concatenate(parts)

@@ -1,0 +1,119 @@
+"""What a caller asks of the engine, and the events that come back. Frozen data, no behaviour."""
+
+from dataclasses import dataclass, field
+
+DEFAULT_SAMPLERS = ("penalties", "dry", "top_k", "typ_p", "top_p", "min_p", "xtc", "temperature")
+
+
+class RequestError(ValueError):
+    """A request that cannot be served as asked; `param` names the field at fault, when there is one."""
+
+    def __init__(self, message: str, param: str | None = None):
+        super().__init__(message)
+        self.param = param
+
+
+class ContextLengthError(RequestError):
+    """The prompt does not fit the context of one sequence."""
+
+    def __init__(self, n_prompt: int, n_ctx: int):
+        super().__init__(
+            f"the prompt has {n_prompt} tokens, the context of one sequence holds {n_ctx}: shorten it, or start the "
+            "server with a larger -c or a smaller -np",
+            "prompt",
+        )
+        self.n_prompt, self.n_ctx = n_prompt, n_ctx
+
+
+class EngineBusyError(RuntimeError):
+    """The queue is full; try again later."""
+
+
+class GenerationError(RuntimeError):
+    """A generation that broke off, for example on NaN logits; the message says where."""
+
+
+@dataclass(frozen=True)
+class SamplingParams:
+    """How the next token is chosen; defaults are the seed's.
+
+    seed      None or -1: a random one
+    samplers  order in which the filters run, names of DEFAULT_SAMPLERS
+    """
+
+    seed: int | None = None
+    samplers: tuple[str, ...] = DEFAULT_SAMPLERS
+    temperature: float = 0.8  # 0 or less: greedy
+    dynatemp_range: float = 0.0
+    dynatemp_exponent: float = 1.0
+    top_k: int = 40  # 0 or less: off
+    top_p: float = 0.9
+    min_p: float = 0.1
+    typical_p: float = 1.0
+    xtc_probability: float = 0.0
+    xtc_threshold: float = 0.1
+    repeat_last_n: int = 64  # -1: the whole context
+    repeat_penalty: float = 1.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    dry_multiplier: float = 0.0
+    dry_base: float = 1.75
+    dry_allowed_length: int = 2
+    dry_penalty_last_n: int = -1  # -1: the whole context
+    dry_sequence_breakers: tuple[str, ...] = ("\n", ":", '"', "*")
+    mirostat: int = 0
+    mirostat_tau: float = 5.0
+    mirostat_eta: float = 0.1
+    logit_bias: tuple[tuple[int, float], ...] = ()  # (token id, what is added to its logit; -inf bans it)
+
+
+@dataclass(frozen=True)
+class GenerationRequest:
+    """One continuation of one prompt.
+
+    prompt      token ids, at least one
+    n_predict   most tokens to generate; -1: until the model ends or the context is full; -2: until the context is full
+    stop        texts that end the generation; they are not part of the answer
+    special     render control tokens in the text
+    cache_prompt  reuse, and leave for others, the KV blocks of equal prefixes
+    """
+
+    prompt: tuple[int, ...]
+    sampling: SamplingParams = field(default_factory=SamplingParams)
+    n_predict: int = -1
+    stop: tuple[str, ...] = ()
+    ignore_eos: bool = False
+    special: bool = False
+    cache_prompt: bool = True
+    request_id: str = ""
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Counts in tokens, durations in milliseconds. n_cached prompt tokens were found in the cache, n_prompt computed."""
+
+    n_cached: int
+    n_prompt: int
+    prompt_ms: float
+    n_predicted: int
+    predicted_ms: float
+
+
+@dataclass(frozen=True)
+class TextEvent:
+    """More text, whole UTF-8 characters (possibly ""), and the tokens it came from."""
+
+    text: str
+    tokens: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class FinishEvent:
+    """The last event. reason: "eos", "word" (a stop text; `stopping_word`), "limit" (n_predict or context)."""
+
+    reason: str
+    stopping_word: str
+    n_prompt: int  # tokens of the whole prompt
+    n_predicted: int
+    truncated: bool  # the context was full
+    timings: Timings

@@ -1,0 +1,5 @@
+"""general.architecture -> the module under llamabox/models that holds it."""
+
+ARCHITECTURES = {
+    "llama": "llama",
+}

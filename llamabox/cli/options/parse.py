@@ -1,0 +1,155 @@
+"""Command line and environment -> Options, by the table."""
+
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from llamabox.cli.options.option import Option
+from llamabox.cli.options.parsers import boolean, unescape
+from llamabox.cli.options.table import ALL_OPTIONS, Table
+
+
+class OptionError(ValueError):
+    """An option that cannot be used as given: names the flag or variable, what was found and what was expected."""
+
+
+class Options:
+    """The value of every option, by its dest: options.ctx_size. Read-only.
+
+    `action` is "" or what to do instead: "help", "version", "system_info", "list_devices".
+    `arguments` are the words that belong to no flag.
+    """
+
+    def __init__(self, values: Mapping[str, Any], sources: Mapping[str, str], arguments: Sequence[str] = ()) -> None:
+        self.__dict__.update(values)
+        self.__dict__["arguments"] = tuple(arguments)
+        self.__dict__["_values"] = dict(values)
+        self.__dict__["_sources"] = dict(sources)
+
+    def __getattr__(self, name: str) -> Any:  # reached only for a name that is no option
+        raise AttributeError(f"no option is called {name!r}")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(f"options are read-only; use replace({name}=...)")
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{dest}={self._values[dest]!r}" for dest in self._sources)
+        return f"Options({shown})"
+
+    def given(self, dest: str) -> bool:
+        """Whether the user gave the option, by flag or environment variable."""
+        return dest in self._sources
+
+    def source(self, dest: str) -> str:
+        """The flag or environment variable that gave the option."""
+        return self._sources[dest]
+
+    def replace(self, **values: Any) -> "Options":
+        """A copy with other values; what counts as given stays the same."""
+        for dest in values:
+            getattr(self, dest)
+        return Options({**self._values, **values}, self._sources, self.arguments)
+
+
+def parse_options(
+    argv: Sequence[str], env: Mapping[str, str] | None = None, table: Table = ALL_OPTIONS, max_arguments: int = 0
+) -> Options:
+    """Read flags from argv (without the program's name), then environment variables for what argv left open.
+
+    argv           "--flag value" or "--flag=value"; the last one counts, but repeatable options collect
+    env            os.environ or any mapping; an empty variable counts as unset
+    max_arguments  how many words that belong to no flag are accepted
+    Errors:  OptionError, one line that names the flag or variable, the value found and the value expected
+    """
+    values, sources, arguments = dict(table.defaults), {}, []
+    words = list(argv)
+    while words:
+        word = words.pop(0)
+        option, flag, attached = _find(table, word)
+        if option is None:
+            if word.startswith("-") and word != "-":
+                raise OptionError(_unknown(table, flag))
+            arguments.append(word)
+            if len(arguments) > max_arguments:
+                raise OptionError(f"unexpected argument {_short(word)}; options start with -")
+            continue
+        if option.action:
+            return Options({**table.defaults, "action": option.action}, {"action": flag})
+        value = _value_from_words(option, flag, attached, words, table)
+        _store(option, flag, value, values, sources)
+    _read_environment(table, env if env is not None else {}, values, sources)
+    return _finish(Options(values, sources, arguments))
+
+
+def _find(table: Table, word: str) -> tuple[Option | None, str, str | None]:
+    """The option a word asks for, the flag as written, and the value attached to it by '='."""
+    option = table.find(word)
+    if option is not None:
+        return option, word, None
+    flag, equals, attached = word.partition("=")
+    return table.find(flag), flag, attached if equals else None
+
+
+def _unknown(table: Table, flag: str) -> str:
+    known = ALL_OPTIONS.find(flag)
+    if known is not None:
+        return f"{flag} is an option of another command of llamabox, not of this one; --help lists those of this one"
+    close = difflib.get_close_matches(flag, table.by_flag, n=1, cutoff=0.7)
+    return f"unknown option {_short(flag)}" + (f"; did you mean {close[0]}?" if close else "; --help lists all options")
+
+
+def _value_from_words(option: Option, flag: str, attached: str | None, words: list[str], table: Table) -> Any:
+    """The value of an option on the command line; takes the words that it needs."""
+    if option.is_switch:
+        if attached is not None:
+            raise OptionError(f"{flag}: found {_short('=' + attached)}, expected no value")
+        return option.const
+    texts = [] if attached is None else [attached]
+    while len(texts) < len(option.parse):
+        if not words or table.find(words[0].partition("=")[0]) is not None:
+            raise OptionError(f"{flag}: found no value, expected {flag} {option.metavar}")
+        texts.append(words.pop(0))
+    parsed = tuple(_parse(flag, parse, text) for parse, text in zip(option.parse, texts, strict=True))
+    return parsed if len(parsed) > 1 else parsed[0]
+
+
+def _parse(name: str, parse: Callable[[str], Any], text: str) -> Any:
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise OptionError(f"{name}: found {_short(text)}, expected {error}") from None
+
+
+def _store(option: Option, name: str, value: Any, values: dict[str, Any], sources: dict[str, str]) -> None:
+    if not option.works_with(value):
+        raise OptionError(f"{name} is not available in this version of llamabox: {option.later}")
+    if option.repeats:
+        earlier = values[option.dest] if option.dest in sources else ()
+        value = (*earlier, value)
+    values[option.dest] = value
+    sources[option.dest] = name
+
+
+def _read_environment(table: Table, env: Mapping[str, str], values: dict[str, Any], sources: dict[str, str]) -> None:
+    on_command_line = frozenset(sources)
+    for option in table.options:
+        text = env.get(option.env, "") if option.env else ""
+        if not text or option.dest in on_command_line:
+            continue
+        parse = boolean if option.is_switch else option.parse[0]
+        _store(option, str(option.env), _parse(str(option.env), parse, text), values, sources)
+
+
+def _finish(options: Options) -> Options:
+    """What depends on two options at once."""
+    if options.given("rope_scale") and options.given("rope_freq_scale"):
+        raise OptionError("--rope-scale and --rope-freq-scale: found both, expected one (either is 1 / the other)")
+    if options.given("dry_sequence_breakers"):
+        breakers = () if "none" in options.dry_sequence_breakers else options.dry_sequence_breakers
+        options = options.replace(dry_sequence_breakers=tuple(map(unescape, breakers)) if options.escape else breakers)
+    return options
+
+
+def _short(text: str) -> str:
+    """A value in quotes, control characters escaped, cut to a readable length."""
+    return repr(text if len(text) <= 80 else text[:77] + "...")

@@ -122,7 +122,8 @@ def _parse(name: str, parse: Callable[[str], Any], text: str) -> Any:
 
 def _store(option: Option, name: str, value: Any, values: dict[str, Any], sources: dict[str, str]) -> None:
     if not option.works_with(value):
-        raise OptionError(f"{name} is not available in this version of llamabox: {option.later}")
+        what = name if name in option.flags else f"{name} ({option.name})"
+        raise OptionError(f"{what} is not available in this version of llamabox: {option.later}")
     if option.repeats:
         earlier = values[option.dest] if option.dest in sources else ()
         value = (*earlier, value)

@@ -3,7 +3,6 @@
 import math
 import re
 from dataclasses import dataclass
-from typing import Any
 
 INT32_MAX = 2**31 - 1
 SAMPLERS = ("penalties", "dry", "top_k", "typ_p", "top_p", "min_p", "xtc", "temperature")
@@ -130,23 +129,17 @@ def proportions(text: str) -> tuple[float, ...]:
     return shares
 
 
-def key_value(text: str) -> tuple[str, str, Any]:
-    """KEY=TYPE:VALUE of --override-kv -> (key, type, value), the value already of its type."""
-    match = re.fullmatch(r"([^=]{1,127})=(int|float|bool|str):(.*)", text, re.DOTALL)
-    if not match:
-        raise ValueError("KEY=TYPE:VALUE with TYPE one of int, float, bool, str and a KEY of at most 127 characters")
-    key, kind, value = match.groups()
-    if kind == "str":
-        return key, kind, value
-    if kind == "bool":
-        if value not in ("true", "false"):
-            raise ValueError(f"{key}=bool:true or {key}=bool:false")
-        return key, kind, value == "true"
-    parser = Integer(-(2**63), 2**63 - 1) if kind == "int" else Number()
+def key_value(text: str) -> str:
+    """KEY=TYPE:VALUE of --override-kv, checked; the reader of GGUF files takes it as a text."""
+    from llamabox.gguf.overrides import FORM, parse_override
+
     try:
-        return key, kind, parser(value)
+        value = parse_override(text).value
     except ValueError as error:
-        raise ValueError(f"{key}={kind}: and {error}") from None
+        raise ValueError(f"{FORM} ({error})") from None
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{FORM} with a finite value")
+    return text
 
 
 def sampler_names(text: str) -> tuple[str, ...]:

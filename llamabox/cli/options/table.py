@@ -1,4 +1,4 @@
-"""The option table: every flag of llama-box, in the order of its help. A command takes all of it or some of it."""
+"""The option table: every flag of llama-box in the order of its help, then our own. A command takes all or some."""
 
 from collections.abc import Iterable
 from functools import cached_property
@@ -8,6 +8,7 @@ from llamabox.cli.options.general import GENERAL
 from llamabox.cli.options.images import IMAGES
 from llamabox.cli.options.memory import COMPLETION
 from llamabox.cli.options.option import Group, Option
+from llamabox.cli.options.own import OWN
 from llamabox.cli.options.rpc import RPC_SERVER
 from llamabox.cli.options.server import SERVER
 from llamabox.cli.options.speculative import SPECULATIVE
@@ -47,4 +48,4 @@ class Table:
         return self.only(*(dest for dest in self.defaults if dest not in dests))
 
 
-ALL_OPTIONS = Table((GENERAL, SERVER, COMPLETION, SPECULATIVE, IMAGES, RPC_SERVER))
+ALL_OPTIONS = Table((GENERAL, SERVER, COMPLETION, SPECULATIVE, IMAGES, RPC_SERVER, OWN))

@@ -6,11 +6,13 @@ from llamabox.gguf.overrides import Override, parse_override
 from llamabox.gguf.reader import GGUFFile, open_gguf
 from llamabox.gguf.tensor import Tensor
 from llamabox.gguf.types import GGMLType, ValueType
+from llamabox.gguf.writer import GGUFWriter
 
 __all__ = [
     "GGMLType",
     "GGUFError",
     "GGUFFile",
+    "GGUFWriter",
     "Override",
     "Tensor",
     "ValueType",

@@ -1,5 +1,6 @@
 """Opens GGUF files, versions 2 and 3, of either byte order, in one file or in parts."""
 
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,11 +71,10 @@ def _tensor(head: Head, info: TensorInfo, held: np.ndarray) -> Tensor:
     raw = held[info.start : info.start + info.nbytes]
     dtype = info.type.dtype
     if dtype is None:
-        data = raw if head.byte_order == "little" else _swap(head, info, raw)
-    elif info.start % dtype.itemsize:
-        data = np.frombuffer(raw.tobytes(), dtype.newbyteorder(head.byte_order)).astype(dtype, copy=False)
+        data = raw if head.byte_order == sys.byteorder else _swap(head, info, raw)
     else:
-        data = raw.view(dtype.newbyteorder(head.byte_order)).astype(dtype, copy=False)
+        data = np.frombuffer(raw.tobytes(), dtype) if info.start % dtype.itemsize else raw.view(dtype)
+        data = data if head.byte_order == sys.byteorder else data.byteswap()
     data = data.reshape(stored_shape(info.type, info.shape))
     data.setflags(write=False)
     return Tensor(info.name, info.type, info.shape, data)

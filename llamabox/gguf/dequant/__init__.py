@@ -6,7 +6,7 @@ of the float32 products is ggml's; float64 never appears.
 
 import numpy as np
 
-from llamabox.gguf.dequant import fp4, legacy
+from llamabox.gguf.dequant import fp4, iq, legacy, ternary
 from llamabox.gguf.dequant import k_quants as k
 from llamabox.gguf.errors import GGUFError
 from llamabox.gguf.types import GGMLType
@@ -25,6 +25,19 @@ UNPACK = {
     GGMLType.Q5_K: k.q5_k,
     GGMLType.Q6_K: k.q6_k,
     GGMLType.Q8_K: k.q8_k,
+    GGMLType.IQ1_S: iq.iq1_s,
+    GGMLType.IQ1_M: iq.iq1_m,
+    GGMLType.IQ2_XXS: iq.iq2_xxs,
+    GGMLType.IQ2_XS: iq.iq2_xs,
+    GGMLType.IQ2_S: iq.iq2_s,
+    GGMLType.IQ3_XXS: iq.iq3_xxs,
+    GGMLType.IQ3_S: iq.iq3_s,
+    GGMLType.IQ4_NL: iq.iq4_nl,
+    GGMLType.IQ4_XS: iq.iq4_xs,
+    GGMLType.TQ1_0: ternary.tq1_0,
+    GGMLType.TQ2_0: ternary.tq2_0,
+    GGMLType.Q1_0: ternary.q1_0,
+    GGMLType.Q2_0: ternary.q2_0,
     GGMLType.MXFP4: fp4.mxfp4,
     GGMLType.NVFP4: fp4.nvfp4,
 }

@@ -35,11 +35,11 @@ HALF_UE4M3 = _half_ue4m3()
 # MXFP4: 32 values in 17 bytes.  0: scale, e8m0;  1-16: codes, e2m1, low halves first;  value = scale * e2m1(code)
 def mxfp4(blocks):
     codes = nibbles(blocks[:, 1:], 16).reshape(-1, 32)
-    return HALF_E8M0[blocks[:, :1]] * E2M1_DOUBLED[codes]
+    return HALF_E8M0.take(blocks[:, :1]) * E2M1_DOUBLED.take(codes)
 
 
 # NVFP4: 64 values in 36 bytes.  0-3: scales of 16 values each, ue4m3;  4-35: codes, e2m1, in runs of 8 bytes
 # value = scale * e2m1(code)
 def nvfp4(blocks):
     codes = nibbles(blocks[:, 4:], 8).reshape(-1, 4, 16)
-    return (HALF_UE4M3[blocks[:, :4]][:, :, None] * E2M1_DOUBLED[codes]).reshape(-1, 64)
+    return (HALF_UE4M3.take(blocks[:, :4])[:, :, None] * E2M1_DOUBLED.take(codes)).reshape(-1, 64)

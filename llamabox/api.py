@@ -111,7 +111,7 @@ class Model:
     def _forward(self, tokens: np.ndarray, run) -> np.ndarray:
         """Every row's result: in chunks through a KV cache, or all at once for models without one."""
         shapes = self.config.kv_shapes()
-        if not shapes:
+        if not shapes or not self.model.causal:
             step = make_step([Rows(0, len(tokens), (), "all")], None, causal=False)
             return self.model.ops.to_numpy(run(tokens, step))
         table = np.arange(-(-len(tokens) // BLOCK), dtype=np.int32)

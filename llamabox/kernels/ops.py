@@ -31,11 +31,19 @@ class Ops:
 
     # ---- in and out -------------------------------------------------------------------------------------------------
 
-    def weight(self, tensor: Tensor) -> Any:
-        """A GGUF tensor as this backend holds it: 1-D as an f32 array, others as a Weight in its own blocks."""
+    def weight(self, tensor: Tensor, scale: Tensor | None = None) -> Any:
+        """A GGUF tensor as this backend holds it: 1-D as an f32 array, others as a Weight in its own blocks.
+
+        scale  a factor of every product with it: one value, or one an expert
+        """
         if len(tensor.shape) == 1:
             return self.array(_as_f32(tensor.data, tensor.type))
-        return Weight(tensor.name, tensor.type, tensor.shape, tensor.data)
+        factor = None if scale is None else self.array(_as_f32(scale.data, scale.type).reshape(-1))
+        return Weight(tensor.name, tensor.type, tensor.shape, tensor.data, factor)
+
+    def dense(self, weight: Weight) -> Any:
+        """All values of a small matrix as an f32 array, for element-wise use.  (O, D) -> (O, D).  ggml CPY"""
+        return _as_f32(weight.data, weight.type)
 
     def array(self, x: np.ndarray) -> Any:
         """A host array moved to the backend."""
@@ -71,7 +79,7 @@ class Ops:
         return x[rows]
 
     def linear(self, x: Any, weight: Weight, bias: Any = None) -> Any:
-        """x times the transpose of weight, plus bias.
+        """x times the transpose of weight, times weight.scale if it has one, plus bias.
 
         Shapes:  x (..., D), weight (O, D), bias (O,) -> (..., O)
         Dtypes:  x f32; weight any GGUF type, unpacked by tiles of at most 4 MB; the result is f32
@@ -81,6 +89,7 @@ class Ops:
         """
         _check_linear(x, weight, 2)
         y = self._matmul(x.reshape(-1, x.shape[-1]), weight.data, weight.type).reshape(*x.shape[:-1], weight.shape[0])
+        y = y if weight.scale is None else y * weight.scale
         return y if bias is None else y + bias
 
     def linear_many(self, x: Any, weights: list, biases: list | None = None) -> list:
@@ -89,7 +98,7 @@ class Ops:
         return [self.linear(x, w, b) for w, b in zip(weights, biases, strict=True)]
 
     def linear_experts(self, x: Any, weight: Weight, ids: Any) -> Any:
-        """Each row times the matrices of the experts chosen for it.
+        """Each row times the matrices of the experts chosen for it, times weight.scale of the expert if it has one.
 
         Shapes:  x (T, 1, D) or (T, U, D), weight (X, O, D), ids int (T, U) -> (T, U, O)
         Source:  ggml MUL_MAT_ID
@@ -100,7 +109,7 @@ class Ops:
         for expert in np.unique(ids):
             rows = ids == expert  # (T, U)
             y[rows] = self._matmul(x[rows], weight.data[expert], weight.type)
-        return y
+        return y if weight.scale is None else y * weight.scale[ids][..., None]
 
     def _matmul(self, x: np.ndarray, data: np.ndarray, type: GGMLType) -> np.ndarray:
         """x (T, D) @ data (O, row) of a GGUF type, transposed -> (T, O); unpacks at most TILE_BYTES at a time."""

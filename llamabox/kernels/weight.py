@@ -12,9 +12,11 @@ class Weight:
 
     shape  NumPy order: (out, in), or (experts, out, in)
     data   F32, F16: an array of that dtype and shape; BF16 and block types: uint8 (*shape[:-1], row_bytes)
+    scale  None, or f32 (1,) or (experts,): a factor of every product with this weight, as NVFP4 files have
     """
 
     name: str
     type: GGMLType
     shape: tuple[int, ...]
     data: Any
+    scale: Any = None

@@ -4,9 +4,9 @@ Source: arXiv:2302.13971, 2307.09288, 2401.04088; rope_freqs: Llama 3.1's per-pa
 from dataclasses import dataclass
 
 from llamabox.kernels import KVShape, Rope
-from llamabox.models.loading import OPTIONAL
+from llamabox.models.binding import OPTIONAL
 from llamabox.models.moe import moe_ffn
-from llamabox.models.rope import rope_from_metadata
+from llamabox.models.rope import factor_tensors, long_context, rope_factors, rope_from_metadata
 
 
 @dataclass(frozen=True)
@@ -21,30 +21,31 @@ class Config:
     head_dim: int
     norm_eps: float
     rope: Rope
-    attn_scale: float
+    rope_long: bool
     n_expert: int
     n_expert_used: int
-    expert_weights_scale: float
+    causal: bool
 
     @classmethod
     def from_metadata(cls, meta):
-        n_embd, n_head = meta["embedding_length"], meta["attention.head_count"]
-        head_dim = meta.get("attention.key_length", n_embd // n_head)
+        n_embd = meta.count("embedding_length")
+        n_head, n_head_kv, head_dim = meta.heads(n_embd)
+        n_expert, n_expert_used = meta.experts()
         return cls(
             n_vocab=meta.n_vocab,
-            n_ctx_train=meta["context_length"],
-            n_layer=meta["block_count"],
+            n_ctx_train=meta.count("context_length"),
+            n_layer=meta.n_layer(),
             n_embd=n_embd,
-            n_ff=meta["feed_forward_length"],
+            n_ff=meta.count("feed_forward_length"),
             n_head=n_head,
-            n_head_kv=meta.get("attention.head_count_kv", n_head),
+            n_head_kv=n_head_kv,
             head_dim=head_dim,
-            norm_eps=meta["attention.layer_norm_rms_epsilon"],
-            rope=rope_from_metadata(meta, meta.get("rope.dimension_count", head_dim), neox=False),
-            attn_scale=meta.get("attention.scale", head_dim**-0.5),
-            n_expert=meta.get("expert_count", 0),
-            n_expert_used=meta.get("expert_used_count", 0),
-            expert_weights_scale=meta.get("expert_weights_scale", 1.0),
+            norm_eps=meta.real("attention.layer_norm_rms_epsilon", low=0.0),
+            rope=rope_from_metadata(meta, head_dim, neox=False),
+            rope_long=long_context(meta),
+            n_expert=n_expert,
+            n_expert_used=n_expert_used,
+            causal=meta.flag("attention.causal", True),
         )
 
     def kv_shapes(self):
@@ -56,7 +57,7 @@ def tensors(c):
     yield "token_embd.weight", (c.n_vocab, D)
     yield "output_norm.weight", (D,)
     yield "output.weight", (c.n_vocab, D), "token_embd.weight"  # tied when absent
-    yield "rope_freqs.weight", (c.rope.dim // 2,), OPTIONAL
+    yield from factor_tensors(c.rope.dim)
     for i in range(c.n_layer):
         yield f"blk.{i}.attn_norm.weight", (D,)
         for name, rows, columns in (("q", Q, D), ("k", K, D), ("v", K, D), ("output", D, Q)):
@@ -79,30 +80,37 @@ def attention(ops, w, c, x, angles, step, i):  # (T, D) -> (T, D)
     q = ops.rope(q.reshape(-1, c.n_head, c.head_dim), angles, c.rope.neox)  # (T, H, E)
     k = ops.rope(k.reshape(-1, c.n_head_kv, c.head_dim), angles, c.rope.neox)  # (T, K, E)
     v = v.reshape(-1, c.n_head_kv, c.head_dim)  # (T, K, E)
-    y = ops.attend(q, k, v, step, i, scale=c.attn_scale)  # (T, H, E)
-    return ops.linear(y.reshape(-1, c.n_head * c.head_dim), w.attn_output, w.attn_output_bias)
+    q, k, v = ops.tag(q, "Qcur", i), ops.tag(k, "Kcur", i), ops.tag(v, "Vcur", i)
+    y = ops.attend(q, k, v, step, i, scale=c.head_dim**-0.5)  # (T, H, E)
+    y = ops.tag(y.reshape(-1, c.n_head * c.head_dim), "kqv_out", i)
+    return ops.tag(ops.linear(y, w.attn_output, w.attn_output_bias), "attn_out", i)
 
 
-def ffn(ops, w, c, x):  # (T, D) -> (T, D)
+def ffn(ops, w, c, x, i):  # (T, D) -> (T, D)
     if c.n_expert > 0:
-        return moe_ffn(ops, w, x, c.n_expert_used, scale=c.expert_weights_scale)
+        return moe_ffn(ops, w, x, c.n_expert_used, i)
     if w.ffn_gate_bias is None and w.ffn_up_bias is None:
         y = ops.ffn_gated(x, w.ffn_gate, w.ffn_up)  # (T, F)
     else:
         gate, up = ops.linear_many(x, [w.ffn_gate, w.ffn_up], [w.ffn_gate_bias, w.ffn_up_bias])
         y = ops.silu(gate) * up
-    return ops.linear(y, w.ffn_down, w.ffn_down_bias)
+    return ops.tag(ops.linear(y, w.ffn_down, w.ffn_down_bias), "ffn_out", i)
+
+
+def hidden(ops, w, c, tokens, step):  # (T,) -> (R, D)
+    angles = ops.rope_angles(step.pos, c.rope, rope_factors(w, c.rope_long))
+    x = ops.tag(ops.embed(w.token_embd, tokens), "embd")  # (T, D)
+    for i, layer in enumerate(w.layers):
+        h = ops.tag(ops.rms_norm(x, layer.attn_norm, c.norm_eps), "attn_norm", i)
+        h = attention(ops, layer, c, h, angles, step, i)
+        if i == c.n_layer - 1:
+            h, x = ops.take_rows(h, step.out_rows), ops.take_rows(x, step.out_rows)  # (R, D): the rows that are wanted
+        x = ops.tag(x + h, "ffn_inp", i)
+        h = ops.tag(ops.rms_norm(x, layer.ffn_norm, c.norm_eps), "ffn_norm", i)
+        x = ops.tag(x + ffn(ops, layer, c, h, i), "l_out", i)
+    return ops.tag(ops.rms_norm(x, w.output_norm, c.norm_eps), "result_norm")
 
 
 def forward(ops, w, c, tokens, step):  # (T,) -> logits (R, V)
-    angles = ops.rope_angles(step.pos, c.rope, w.rope_freqs)
-    x = ops.tag(ops.embed(w.token_embd, tokens), "inp_embd")  # (T, D)
-    for i, layer in enumerate(w.layers):
-        h = ops.tag(ops.rms_norm(x, layer.attn_norm, c.norm_eps), "attn_norm", i)
-        x = x + ops.tag(attention(ops, layer, c, h, angles, step, i), "attn_out", i)
-        if i == c.n_layer - 1:
-            x = ops.take_rows(x, step.out_rows)  # (R, D): only the rows that want logits
-        h = ops.tag(ops.rms_norm(x, layer.ffn_norm, c.norm_eps), "ffn_norm", i)
-        x = ops.tag(x + ffn(ops, layer, c, h), "l_out", i)
-    x = ops.tag(ops.rms_norm(x, w.output_norm, c.norm_eps), "result_norm")
+    x = hidden(ops, w, c, tokens, step)  # (R, D)
     return ops.tag(ops.linear(x, w.output), "result_output")

@@ -1,0 +1,30 @@
+"""create_app: routes to resources, and nothing else."""
+
+import falcon
+import msgspec
+
+from llamabox.server.context import ServerContext
+from llamabox.server.errors import handle_error
+from llamabox.server.middleware import RequestId
+from llamabox.server.resources.chat import ChatCompletions
+from llamabox.server.resources.completions import Completion, Completions
+from llamabox.server.resources.info import Health, Models, Props
+from llamabox.server.resources.tokens import Detokenize, Tokenize
+
+
+def create_app(context: ServerContext) -> falcon.App:
+    """The WSGI application."""
+    app = falcon.App(middleware=[RequestId()])
+    app.add_error_handler(Exception, handle_error)
+    app.set_error_serializer(lambda req, resp, error: handle_error(req, resp, error, {}))
+    json_handler = falcon.media.JSONHandler(dumps=msgspec.json.encode, loads=msgspec.json.decode)
+    app.resp_options.media_handlers[falcon.MEDIA_JSON] = json_handler
+    app.add_route("/health", Health(context))
+    app.add_route("/props", Props(context))
+    app.add_route("/v1/models", Models(context))
+    app.add_route("/tokenize", Tokenize(context))
+    app.add_route("/detokenize", Detokenize(context))
+    app.add_route("/completion", Completion(context))
+    app.add_route("/v1/completions", Completions(context))
+    app.add_route("/v1/chat/completions", ChatCompletions(context))
+    return app

@@ -1,0 +1,75 @@
+"""Request bodies: bytes -> a checked struct, or an error that names the field, what was found and what expected."""
+
+import math
+import re
+from typing import TypeVar
+
+import falcon
+import msgspec
+
+from llamabox.server.errors import BadContentType, BadRequest, TooLarge
+
+MAX_BODY_BYTES = 64 << 20  # room for images in base64
+MAX_DEPTH = 64  # arrays and objects within each other
+Body = TypeVar("Body", bound=msgspec.Struct)
+
+_AT_FIELD = re.compile(r" - at `(?:key in )?\$\.?([^`]*)`$")
+
+
+def read_body(req: falcon.Request, kind: type[Body]) -> Body:
+    """The request's JSON as a `kind`. Unknown keys are let through: SDKs send many.
+
+    Errors:  BadContentType, TooLarge, BadRequest with the field's path in `param`
+    """
+    content_type = (req.content_type or "").split(";")[0].strip().lower()
+    if content_type != "application/json":
+        raise BadContentType(f"Content-Type: found {content_type!r}, expected 'application/json'")
+    if req.content_length is not None and req.content_length > MAX_BODY_BYTES:
+        raise TooLarge(f"body: found {req.content_length} bytes, expected at most {MAX_BODY_BYTES}")
+    data = req.bounded_stream.read(MAX_BODY_BYTES + 1)
+    if len(data) > MAX_BODY_BYTES:
+        raise TooLarge(f"body: found more than {MAX_BODY_BYTES} bytes")
+    return decode(data, kind)
+
+
+def decode(data: bytes, kind: type[Body]) -> Body:
+    """JSON bytes as a `kind`; see read_body."""
+    try:
+        document = msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadRequest(f"body: not valid JSON: {error}") from None
+    except RecursionError:
+        raise BadRequest(f"body: found JSON nested too deep, expected at most {MAX_DEPTH} levels") from None
+    _check_depth(document)
+    if not isinstance(document, dict):
+        raise BadRequest(f"body: found {type(document).__name__}, expected a JSON object")
+    try:
+        return msgspec.convert(document, kind)
+    except msgspec.ValidationError as error:
+        raise _validation_error(error, document) from None
+
+
+def _check_depth(document) -> None:
+    """Level by level, so that no recursion limit is near."""
+    level, depth = [document], 0
+    while level:
+        depth += 1
+        if depth > MAX_DEPTH:
+            raise BadRequest(f"body: found JSON nested too deep, expected at most {MAX_DEPTH} levels")
+        containers = [item for item in level if isinstance(item, dict | list)]
+        level = [v for item in containers for v in (item.values() if isinstance(item, dict) else item)]
+
+
+def _validation_error(error: msgspec.ValidationError, document: dict) -> BadRequest:
+    text = str(error)
+    at = _AT_FIELD.search(text)
+    path = at.group(1) if at else ""
+    message = _AT_FIELD.sub("", text)
+    field = path.split(".")[0].split("[")[0]
+    found = f", found {_brief(document[field])}" if field in document else ""
+    return BadRequest(f"{path or 'body'}: {message[:1].lower()}{message[1:]}{found}", path or None)
+
+
+def _brief(value) -> str:
+    text = msgspec.json.encode(value).decode() if not (isinstance(value, float) and math.isnan(value)) else "NaN"
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,62 @@
+"""ServerContext: what the resources share. It exists before the model is loaded; `served()` refuses until then."""
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import falcon
+
+from llamabox.engine import Engine, GenerationRequest
+from llamabox.server.admission import Admission
+from llamabox.server.errors import Unavailable
+from llamabox.server.requests import Defaults
+from llamabox.server.running import Running
+
+
+@dataclass(frozen=True, eq=False)
+class Served:
+    """A loaded model and all that goes with it."""
+
+    alias: str
+    path: str
+    engine: Engine
+    tokenizer: Any
+    template: Any
+    n_ctx: int  # tokens of one sequence
+    n_parallel: int
+    meta: dict[str, Any]  # for /v1/models: n_vocab, n_ctx_train, n_embd, n_params, size
+
+
+class ServerContext:
+    """Shared by all HTTP threads."""
+
+    def __init__(self, admission: Admission, defaults: Defaults):
+        self.admission, self.defaults = admission, defaults
+        self.started = int(time.time())
+        self.model: Served | None = None
+
+    def served(self) -> Served:
+        """The model; Unavailable while it is being loaded."""
+        if self.model is None:
+            raise Unavailable("Loading model", headers={"Retry-After": "1"})
+        return self.model
+
+    def run(self, requests: list[GenerationRequest], req: falcon.Request) -> Running:
+        """Submit the choices of one HTTP request; all of them or none.
+
+        Errors:  Unavailable, RequestError, EngineBusyError
+        """
+        engine = self.served().engine
+        self.admission.enter()
+        running = Running([], self.admission, req.env.get("waitress.client_disconnected", _never))
+        try:
+            for request in requests:
+                running.generations.append(engine.submit(request))
+        except BaseException:
+            running.close()
+            raise
+        return running
+
+
+def _never() -> bool:
+    return False

@@ -1,0 +1,83 @@
+"""Settings -> a served model: open the file, choose the context, start the engine, find the chat template."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+from llamabox import api
+from llamabox.chat import resolve_template
+from llamabox.engine import Engine, EngineOptions, GenerationRequest, SamplingParams, effective_context
+from llamabox.server.context import Served
+from llamabox.server.settings import ServerSettings
+
+WARMUP_TOKENS = 40  # enough rows to run the kernels of prefill, then those of decode
+
+
+def load_served(settings: ServerSettings) -> Served:
+    """The whole start-up: seconds for a large file.
+
+    Errors:  GGUFError, ModelError, TokenizerError, TemplateError
+    """
+    n_ctx_seq = settings.n_ctx // settings.n_parallel if settings.n_ctx else None
+    model = api.load(settings.path, n_ctx=n_ctx_seq, **settings.load)
+    n_ctx = effective_context(
+        settings.n_ctx, model.config.n_ctx_train, settings.rope_changed, n_parallel=settings.n_parallel
+    )
+    engine = Engine(
+        model.model,
+        model.tokenizer,
+        EngineOptions(
+            n_ctx=n_ctx,
+            n_parallel=settings.n_parallel,
+            n_batch=settings.n_batch,
+            n_ubatch=settings.n_ubatch,
+            cache_type_k=settings.load.get("cache_type_k", "f16"),
+            cache_type_v=settings.load.get("cache_type_v", "f16"),
+            continuous=settings.continuous,
+            cache_prompt=settings.defaults.cache_prompt,
+        ),
+    )
+    engine.start()
+    if settings.warmup:
+        warm_up(engine, min(WARMUP_TOKENS, n_ctx // settings.n_parallel - 2))
+    return Served(
+        alias=settings.alias if settings.alias is not None else Path(settings.path).stem,
+        path=settings.path,
+        engine=engine,
+        tokenizer=model.tokenizer,
+        template=chat_template(settings, model),
+        n_ctx=n_ctx // settings.n_parallel,
+        n_parallel=settings.n_parallel,
+        meta=model_meta(model),
+    )
+
+
+def chat_template(settings: ServerSettings, model: api.Model) -> Any:
+    """The template to serve with; None for a file without a vocabulary."""
+    if model.tokenizer is None:
+        return None
+    metadata = model.model.file.metadata
+    return resolve_template(settings.chat_template, metadata, model.tokenizer, file=settings.chat_template_file)
+
+
+def model_meta(model: api.Model) -> dict[str, Any]:
+    """What /v1/models tells of the model."""
+    tensors = model.model.file.tensors.values()
+    return {
+        "n_vocab": model.config.n_vocab,
+        "n_ctx_train": model.config.n_ctx_train,
+        "n_embd": model.config.n_embd,
+        "n_params": sum(math.prod(tensor.shape) for tensor in tensors),
+        "size": sum(tensor.data.nbytes for tensor in tensors),
+    }
+
+
+def warm_up(engine: Engine, n_tokens: int) -> None:
+    """One empty run, so that the first request finds its kernels compiled and its weights in memory."""
+    if n_tokens < 1:
+        return
+    request = GenerationRequest(
+        (0,) * n_tokens, SamplingParams(temperature=0.0), 2, ignore_eos=True, cache_prompt=False
+    )
+    for _ in engine.submit(request):
+        pass

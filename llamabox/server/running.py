@@ -1,0 +1,52 @@
+"""Running: the generations of one request, their events merged, watched for a client that hangs up."""
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+
+from llamabox.engine import FinishEvent, Generation, TextEvent
+from llamabox.server.admission import Admission
+from llamabox.server.errors import ClientGone
+
+POLL_S = 0.25  # how often a silent client is looked at
+log = logging.getLogger(__name__)
+
+
+class Running:
+    """Iterate for (choice, event); None comes at least every POLL_S while nothing happens. close() in any case."""
+
+    def __init__(self, generations: list[Generation], admission: Admission, gone: Callable[[], bool]):
+        self.generations = generations
+        self._admission, self._gone = admission, gone
+        self._closed = False
+
+    def __iter__(self) -> Iterator[tuple[int, TextEvent | FinishEvent] | None]:
+        """Ends when every choice has finished.
+
+        Errors:  GenerationError of a choice that broke off; ClientGone
+        """
+        waiting = dict(enumerate(self.generations))
+        looked = time.monotonic()
+        while waiting:
+            silent = True
+            for choice, generation in list(waiting.items()):
+                event = generation.next_event(POLL_S / len(waiting) if silent else 0)
+                if event is not None:
+                    silent = False
+                    yield choice, event
+                if isinstance(event, FinishEvent):
+                    del waiting[choice]
+            if silent or time.monotonic() - looked > POLL_S:
+                looked = time.monotonic()
+                if self._gone():
+                    raise ClientGone("the client hung up")
+            if silent:
+                yield None
+
+    def close(self) -> None:
+        """Cancel what still runs and give the place back. Safe to call twice."""
+        if not self._closed:
+            self._closed = True
+            for generation in self.generations:
+                generation.cancel()
+            self._admission.leave()

@@ -1,0 +1,112 @@
+"""The fields of each request that we read, with types and bounds. A field that is null is as if it were absent."""
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+INT32 = 2**31 - 1
+Count = Annotated[int, Meta(ge=-1, le=INT32)]
+Natural = Annotated[int, Meta(ge=0, le=INT32)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+Positive = Annotated[float, Meta(gt=0, le=1e9)]
+NotNegative = Annotated[float, Meta(ge=0, le=1e9)]
+Penalty = Annotated[float, Meta(ge=-1e9, le=1e9)]
+TokenId = Annotated[int, Meta(ge=0, le=INT32)]
+Text = Annotated[str, Meta(max_length=1 << 25)]
+
+
+class StreamOptions(msgspec.Struct):
+    include_usage: bool | None = None
+
+
+class SamplingFields(msgspec.Struct, kw_only=True):
+    """llama-server's names; OpenAI's are among them."""
+
+    stream: bool | None = None
+    stream_options: StreamOptions | None = None
+    n_predict: Annotated[int, Meta(ge=-2, le=INT32)] | None = None
+    stop: str | list[str] | None = None
+    ignore_eos: bool | None = None
+    cache_prompt: bool | None = None
+    seed: Annotated[int, Meta(ge=-1, le=2**63 - 1)] | None = None
+    samplers: list[str] | str | None = None
+    temperature: Annotated[float, Meta(ge=0, le=100)] | None = None
+    dynatemp_range: NotNegative | None = None
+    dynatemp_exponent: NotNegative | None = None
+    top_k: Annotated[int, Meta(ge=-1, le=INT32)] | None = None
+    top_p: Share | None = None
+    min_p: Share | None = None
+    typical_p: Share | None = None
+    xtc_probability: Share | None = None
+    xtc_threshold: Share | None = None
+    repeat_last_n: Count | None = None
+    repeat_penalty: Positive | None = None
+    presence_penalty: Penalty | None = None
+    frequency_penalty: Penalty | None = None
+    dry_multiplier: NotNegative | None = None
+    dry_base: Annotated[float, Meta(ge=1, le=1e9)] | None = None
+    dry_allowed_length: Natural | None = None
+    dry_penalty_last_n: Count | None = None
+    dry_sequence_breakers: list[str] | None = None
+    mirostat: Annotated[int, Meta(ge=0, le=2)] | None = None
+    mirostat_tau: NotNegative | None = None
+    mirostat_eta: NotNegative | None = None
+    logit_bias: dict[str, Annotated[float, Meta(ge=-1e9, le=1e9)] | bool] | list[Any] | None = None
+    # fields of later releases: a value that asks for something is refused by name
+    grammar: Any = None
+    json_schema: Any = None
+    n_probs: Any = None
+    lora: Any = None
+
+
+class OpenAIFields(SamplingFields, kw_only=True):
+    model: str | None = None
+    n: Annotated[int, Meta(ge=1, le=128)] | None = None
+    max_tokens: Annotated[int, Meta(ge=-1, le=INT32)] | None = None
+    logprobs: Any = None
+    response_format: dict[str, Any] | None = None
+
+
+class ChatBody(OpenAIFields, kw_only=True):
+    """POST /v1/chat/completions"""
+
+    messages: Annotated[list[dict[str, Any]], Meta(min_length=1)]
+    max_completion_tokens: Annotated[int, Meta(ge=-1, le=INT32)] | None = None
+    tools: list[dict[str, Any]] | None = None
+    tool_choice: Any = None
+    top_logprobs: Any = None
+    add_generation_prompt: bool | None = None
+    chat_template_kwargs: dict[str, Any] | None = None
+    chat_template: Any = None
+
+
+class CompletionsBody(OpenAIFields, kw_only=True):
+    """POST /v1/completions"""
+
+    prompt: Text | list[TokenId]
+    echo: Any = None
+    suffix: Any = None
+    best_of: Any = None
+
+
+class CompletionBody(SamplingFields, kw_only=True):
+    """POST /completion"""
+
+    prompt: Text | list[TokenId]
+    max_tokens: Annotated[int, Meta(ge=-1, le=INT32)] | None = None
+
+
+class TokenizeBody(msgspec.Struct):
+    """POST /tokenize"""
+
+    content: Text
+    add_special: bool | None = None
+    parse_special: bool | None = None
+    with_pieces: bool | None = None
+
+
+class DetokenizeBody(msgspec.Struct):
+    """POST /detokenize"""
+
+    tokens: list[TokenId]

@@ -1,0 +1,37 @@
+"""ServerSettings: all that `serve` needs to know, whoever fills it in (the command line does)."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from llamabox.server.requests import Defaults
+
+
+@dataclass(frozen=True)
+class ServerSettings:
+    """How to serve one model.
+
+    load        keyword arguments of llamabox.load besides the path and n_ctx
+    n_ctx       tokens of all sequences together; 0: the model's own context
+    n_threads   HTTP threads; -1: enough for n_parallel, the queue and some spare
+    timeout_s, idle_s, keepalive_s   limits on a connection that stalls, that never asked, that asks no more
+    """
+
+    path: str
+    defaults: Defaults
+    alias: str | None = None
+    load: dict[str, Any] = field(default_factory=dict)
+    host: str = "127.0.0.1"
+    port: int = 8080
+    n_threads: int = -1
+    timeout_s: int = 600
+    idle_s: int = 60
+    keepalive_s: int = 15
+    n_ctx: int = 4096
+    n_parallel: int = 1
+    n_batch: int = 2048
+    n_ubatch: int = 512
+    continuous: bool = True
+    rope_changed: bool = False  # then n_ctx may pass the training context
+    warmup: bool = True
+    chat_template: str | None = None
+    chat_template_file: str | None = None

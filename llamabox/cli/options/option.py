@@ -47,6 +47,11 @@ class Option:
         return tuple(re.findall(r"(?<!\S)--?[a-z][a-z0-9-]*", self.spec, re.IGNORECASE)) + self.aliases
 
     @property
+    def name(self) -> str:
+        """The flag that messages use: the first long one of the help, or the only one."""
+        return next((flag for flag in self.flags if flag.startswith("--")), self.flags[0])
+
+    @property
     def metavar(self) -> str:
         """The names of the values: "FILE SCALE"."""
         return " ".join(word for word in self.spec.split() if not word.startswith("-"))

@@ -28,7 +28,7 @@ SERVER = Group(
         ),
         Option(
             "timeout",
-            "-to, --timeout N",
+            "-to --timeout N",
             (Integer(1),),
             default=600,
             help="server read/write timeout in seconds (default: 600)",

@@ -3,6 +3,7 @@
 from llamabox.gguf.dequant import dequantize
 from llamabox.gguf.errors import GGUFError
 from llamabox.gguf.overrides import Override, parse_override
+from llamabox.gguf.quant import quantize
 from llamabox.gguf.reader import GGUFFile, open_gguf
 from llamabox.gguf.tensor import Tensor
 from llamabox.gguf.types import GGMLType, ValueType
@@ -19,4 +20,5 @@ __all__ = [
     "dequantize",
     "open_gguf",
     "parse_override",
+    "quantize",
 ]

@@ -1,4 +1,4 @@
-"""Options -> the model they name, its load arguments and its sampling arguments."""
+"""Options -> the model they name, how to load it, and how to sample from it."""
 
 from dataclasses import fields
 from pathlib import Path
@@ -10,17 +10,23 @@ from llamabox.cli.options import OptionError, Options
 if TYPE_CHECKING:
     from llamabox.api import Model
 
-# dest of an option -> the value that means "the model's own"
-ROPE = {
-    "rope_scaling": None,
-    "rope_freq_base": None,
-    "rope_freq_scale": None,
-    "yarn_orig_ctx": 0,
-    "yarn_ext_factor": -1.0,
-    "yarn_attn_factor": None,
-    "yarn_beta_fast": None,
-    "yarn_beta_slow": None,
-}
+# The options about one model in one process: what `chat` and `complete` share with `serve`.
+SAMPLING = (
+    "samplers temperature top_k top_p min_p xtc_probability xtc_threshold typical_p repeat_last_n repeat_penalty "
+    "presence_penalty frequency_penalty dry_multiplier dry_base dry_allowed_length dry_penalty_last_n "
+    "dry_sequence_breakers dynatemp_range dynatemp_exponent mirostat mirostat_eta mirostat_tau logit_bias seed"
+).split()
+ROPE = (
+    "rope_scaling rope_scale rope_freq_base rope_freq_scale "
+    "yarn_orig_ctx yarn_ext_factor yarn_attn_factor yarn_beta_fast yarn_beta_slow"
+).split()
+OTHERS = (
+    "action verbosity log_colors model backend device gpu_layers main_gpu split_mode tensor_split kv_offload flash_attn "
+    "override_kv threads cpu_mask cpu_range ctx_size n_predict escape cache_type_k cache_type_v mlock mmap special"
+).split()
+LOCAL = (*OTHERS, *SAMPLING, *ROPE)
+
+OWN_VALUE = {"yarn_orig_ctx": 0, "yarn_ext_factor": -1.0}  # RoPE options -> the value that asks for the model's own
 
 
 def model_path(options: Options) -> Path:
@@ -38,14 +44,20 @@ def model_path(options: Options) -> Path:
 
 
 def load_from_options(options: Options) -> "Model":
-    """Load the model that the options name, as they say."""
-    from llamabox.api import load
+    """Load the model that the options name, its context as -c says, at most that of its training."""
+    path = model_path(options)
 
-    return load(model_path(options), **load_arguments(options))
+    from llamabox.api import load
+    from llamabox.engine import effective_context
+
+    model = load(path, n_ctx=options.ctx_size if options.ctx_size > 0 else None, **load_arguments(options))
+    requested = options.ctx_size if options.given("ctx_size") else min(options.ctx_size, model.config.n_ctx_train)
+    model.n_ctx = effective_context(requested, model.config.n_ctx_train, bool(rope_arguments(options)))
+    return model
 
 
 def load_arguments(options: Options) -> dict[str, Any]:
-    """The options -> keyword arguments of llamabox.load."""
+    """The options -> keyword arguments of llamabox.load, besides its path and n_ctx."""
     arguments = {
         "backend": options.backend,
         "cache_type_k": options.cache_type_k,
@@ -53,21 +65,17 @@ def load_arguments(options: Options) -> dict[str, Any]:
         "mmap": options.mmap,
         "mlock": options.mlock,
         "overrides": options.override_kv,
+        **rope_arguments(options),
     }
-    if options.threads > 0:
-        arguments["threads"] = options.threads
-    if options.ctx_size > 0:
-        arguments["n_ctx"] = options.ctx_size
-    return arguments | rope_arguments(options)
+    return arguments if options.threads < 0 else {**arguments, "threads": options.threads}
 
 
 def rope_arguments(options: Options) -> dict[str, Any]:
-    """The RoPE and YaRN options that change something -> fields of models.ModelOptions."""
+    """The RoPE and YaRN options that were given -> fields of models.ModelOptions."""
     given = {name: getattr(options, name) for name in ROPE if options.given(name)}
-    changed = {name: value for name, value in given.items() if value != ROPE[name]}
-    if options.given("rope_scale"):
-        changed["rope_freq_scale"] = 1 / options.rope_scale
-    return changed
+    if "rope_scale" in given:
+        given["rope_freq_scale"] = 1 / given.pop("rope_scale")
+    return {name: value for name, value in given.items() if name not in OWN_VALUE or value != OWN_VALUE[name]}
 
 
 def sampling_arguments(options: Options) -> dict[str, Any]:

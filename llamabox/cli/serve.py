@@ -2,13 +2,17 @@
 
 import os
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from llamabox.cli.actions import do_action
 from llamabox.cli.affinity import apply_affinity
 from llamabox.cli.devices import check_devices
 from llamabox.cli.logs import set_up_logging
-from llamabox.cli.model import model_path
+from llamabox.cli.model import load_arguments, model_path, rope_arguments, sampling_arguments
 from llamabox.cli.options import ALL_OPTIONS, Options, parse_options
+
+if TYPE_CHECKING:
+    from llamabox.server.settings import ServerSettings
 
 
 def main(argv: Sequence[str], program: str = "llamabox serve") -> int:
@@ -24,8 +28,44 @@ def run_serve(options: Options) -> int:
     set_up_logging(options.verbosity, options.log_colors)
     check_devices(options)
     apply_affinity(options)
-    options = options.replace(model=str(model_path(options)))
+    settings = server_settings(options)
 
-    from llamabox.server import serve
+    from llamabox.server.serve import serve
 
-    return serve(options)
+    return serve(settings)
+
+
+def server_settings(options: Options) -> "ServerSettings":
+    """The options -> what the server needs to know. Errors: OptionError when -m names no file."""
+    path = model_path(options)
+
+    from llamabox.engine.request import SamplingParams
+    from llamabox.server.requests import Defaults
+    from llamabox.server.settings import ServerSettings
+
+    return ServerSettings(
+        path=str(path),
+        defaults=Defaults(
+            sampling=SamplingParams(**sampling_arguments(options)),
+            n_predict=options.n_predict,
+            special=options.special,
+            cache_prompt=options.cache_prompt,
+        ),
+        alias=options.alias,
+        load=load_arguments(options),
+        host=options.host,
+        port=options.port,
+        n_threads=options.threads_http,
+        timeout_s=options.timeout,
+        idle_s=options.conn_idle,
+        keepalive_s=options.conn_keepalive,
+        n_ctx=options.ctx_size,
+        n_parallel=options.parallel,
+        n_batch=options.batch_size,
+        n_ubatch=options.ubatch_size,
+        continuous=options.cont_batching,
+        rope_changed=bool(rope_arguments(options)),
+        warmup=options.warmup,
+        chat_template=options.chat_template,
+        chat_template_file=options.chat_template_file,
+    )

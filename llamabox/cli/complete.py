@@ -1,0 +1,34 @@
+"""`llamabox complete`: continue a text."""
+
+import os
+from collections.abc import Sequence
+
+from llamabox.cli.actions import do_action
+from llamabox.cli.affinity import apply_affinity
+from llamabox.cli.devices import check_devices
+from llamabox.cli.generating import given_prompt, pieces, show
+from llamabox.cli.logs import set_up_logging
+from llamabox.cli.model import LOCAL, load_from_options
+from llamabox.cli.options import ALL_OPTIONS, OptionError, parse_options
+
+USAGE = "llamabox complete [options] PROMPT    (or the prompt on standard input)"
+OPTIONS = ALL_OPTIONS.only(*LOCAL)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Print what the model adds to the prompt, as it comes."""
+    options = parse_options(argv, os.environ, OPTIONS, max_arguments=1)
+    if options.action:
+        return do_action(options.action, OPTIONS, USAGE)
+    set_up_logging(options.verbosity if options.given("verbosity") else -1, options.log_colors)
+    check_devices(options)
+    apply_affinity(options)
+    prompt = given_prompt(options)
+    if not prompt:
+        raise OptionError("prompt: found none, expected a text as argument or on standard input")
+    model = load_from_options(options)
+    try:
+        show(pieces(model, prompt, options))
+    finally:
+        model.close()
+    return 0

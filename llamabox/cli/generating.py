@@ -1,0 +1,38 @@
+"""What `chat` and `complete` share: where the prompt comes from, and text that appears as it is generated."""
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from llamabox.cli.model import sampling_arguments
+from llamabox.cli.options import Options
+from llamabox.cli.options.parsers import unescape
+
+if TYPE_CHECKING:
+    from llamabox.api import Model
+
+
+def given_prompt(options: Options) -> str | None:
+    """The prompt of the command line, then what is piped into standard input; None when there is neither."""
+    parts = [unescape(text) if options.escape else text for text in options.arguments]
+    if not sys.stdin.isatty():
+        piped = sys.stdin.read()
+        parts += [piped] if piped else []
+    return "\n\n".join(parts) if parts else None
+
+
+def pieces(model: "Model", prompt: str | Sequence[int], options: Options) -> Iterator[str]:
+    """The pieces of text that the model adds to the prompt, sampled as the options say."""
+    return model.generate(prompt, n_predict=options.n_predict, special=options.special, **sampling_arguments(options))
+
+
+def show(texts: Iterable[str]) -> str:
+    """Print pieces of text as they come, end the line, and return the whole text."""
+    whole = []
+    with closing(iter(texts)) as stream:
+        for text in stream:
+            whole.append(text)
+            print(text, end="", flush=True)
+    print()
+    return "".join(whole)

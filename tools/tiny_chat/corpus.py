@@ -1,0 +1,140 @@
+"""The training text: conversations drawn from grammars, none of them a held-out question.
+
+    python tools/tiny_chat/corpus.py --show 20 [--seed N]     print conversations as the model sees them
+"""
+
+import argparse
+import json
+import random
+import re
+from pathlib import Path
+
+import jinja2
+from grammar import expand, noise, normalise
+from smalltalk import SYSTEM_PROMPTS, story, talk, unknown
+from tool_tasks import repeat, tool_conversation, without_tools
+from topics import TOPICS
+
+HERE = Path(__file__).parent
+CONFORMANCE = HERE.parents[1] / "conformance" / "tiny_chat"
+
+FRAMES_VERB = (
+    "how (do|can|could|should|would) I <X>|how to <X>|(can|may|could) I <X>|is there (a|any|some) (way|option|flag|possibility) to <X>|is it possible to <X>|I (want|need|would like|am trying|have) to <X>|I'd like to <X>|what do I (need|have) to do to <X>"
+    "|(show|tell|explain to) me how (to|I can) <X>|(which|what) (flag|option|command|setting|parameter) do I (need|use) to <X>|(what is|what's) the (best|right|easiest|usual|correct) way to <X>|how (does|do) (one|you|people|we) <X>|what (must|should|can) I (do|type|run|use|set|change) to <X>|(please|) help me <X>|(can|does|will) (it|llamabox|the server|you) (let|help|allow) (me|people) (to|) <X>|<X>|where (can|do) I <X>|what if I (want|need) to <X>|I (don't|do not) know how to <X>|how would (you|someone) <X>"
+)
+FRAMES_NOUN = (
+    "what about <X>|(tell me|teach me|say something|I want to know|I have a question|I need help|information) about <X>|(explain|describe) <X> (please|to me|)|(is|are) there <X>|how does <X> work|<X>|<X> (please|)|(do|does) (it|llamabox|the server|you) (have|support|know|offer|do) <X>|where (is|are|do I find) <X>|(help|details|more|info) (on|about|with) <X>|what (is|are) <X>|can (you|someone) explain <X>|how (is|are) <X> (done|handled|configured|set)|(I need|I want|I am looking for) <X>|what (can|should) I know about <X>"
+)
+
+
+class HeldOut:
+    """What training text must not contain: the paraphrases, and the arguments of the tool cases."""
+
+    def __init__(self, folder=CONFORMANCE):
+        questions = json.loads((folder / "questions.json").read_text())["questions"]
+        self.paraphrases = {normalise(text) for row in questions for text in row["paraphrases"]}
+        self._words = [frozenset(text.split()) for text in self.paraphrases]
+        cases = json.loads((folder / "tool_calls.json").read_text())["cases"]
+        self.arguments = {_squeeze(value) for case in cases for value in case["arguments"].values()}
+
+    def is_question(self, text):
+        """True for a held-out paraphrase or its near match: equal, contained, or 9 of 10 words the same."""
+        text = normalise(text)
+        if text in self.paraphrases:
+            return True
+        words = frozenset(text.split())
+        return any(len(words & held) >= 0.9 * len(words | held) for held in self._words) or any(
+            held in text for held in self.paraphrases if len(held.split()) >= 4
+        )
+
+    def is_argument(self, text):
+        """True for a place or an expression of a held-out tool case, without regard to case and spaces."""
+        return _squeeze(text) in self.arguments
+
+
+def _squeeze(text):
+    return re.sub(r"\s+", "", text.lower())
+
+
+class Corpus:
+    """Draws conversations; the same `random.Random` state gives the same conversation."""
+
+    def __init__(self, held_out=None):
+        self.held_out = HeldOut() if held_out is None else held_out
+        questions = json.loads((CONFORMANCE / "questions.json").read_text())["questions"]
+        self.answers = {row["id"]: row["answer"] for row in questions}
+        self.questions = {row["id"]: row["question"] for row in questions}
+        self.topics = sorted(TOPICS)
+        if set(TOPICS) != set(self.answers):
+            raise ValueError(f"topics {sorted(TOPICS)} are not the questions {sorted(self.answers)}")
+        environment = jinja2.Environment()
+        environment.filters["tojson"] = lambda value: json.dumps(value, ensure_ascii=False)
+        self._template = environment.from_string((HERE / "chat_template.jinja").read_text().rstrip("\n"))
+
+    def render(self, messages, tools=None, add_generation_prompt=False):
+        """The text of a conversation, by the model's own chat template."""
+        return self._template.render(messages=messages, tools=tools, add_generation_prompt=add_generation_prompt)
+
+    def question(self, rng, topic=None):
+        """A way to ask one of the 40 questions that is not held out, and its answer."""
+        topic = rng.choice(self.topics) if topic is None else topic
+        while True:
+            text = noise(rng, self._phrase(rng, topic))
+            if not self.held_out.is_question(text):
+                return text, self.answers[topic]
+
+    def _phrase(self, rng, topic):
+        phrases, roll = TOPICS[topic], rng.random()
+        if roll < 0.05:
+            return self.questions[topic].rstrip("?")
+        if roll < 0.45:
+            return expand(rng, f"({FRAMES_VERB})").replace("<X>", expand(rng, rng.choice(phrases["verbs"])))
+        if roll < 0.62:
+            return expand(rng, f"({FRAMES_NOUN})").replace("<X>", expand(rng, rng.choice(phrases["nouns"])))
+        return expand(rng, rng.choice(phrases["asks"]))
+
+    def chat(self, rng):
+        """Any exchange without tools: (question, answer)."""
+        kind = rng.choices(("question", "talk", "unknown", "story", "repeat"), (62, 13, 12, 8, 5))[0]
+        if kind == "question":
+            return self.question(rng)
+        if kind == "repeat":
+            return repeat(rng)
+        question, answer = {"talk": talk, "unknown": unknown, "story": story}[kind](rng)
+        if self.held_out.is_question(question):
+            return self.chat(rng)
+        return (noise(rng, question) if kind == "talk" else noise_light(rng, question)), answer
+
+    def conversation(self, rng, progress=1.0):
+        """One conversation: (messages, tools or None). `progress` in 0..1: early ones have simpler tools."""
+        if rng.random() < 0.22:
+            easy = rng.random() > progress * 4
+            return tool_conversation(rng, self.chat, self.held_out.is_argument, easy)
+        messages = []
+        if rng.random() < 0.15:
+            messages.append({"role": "system", "content": expand(rng, f"({SYSTEM_PROMPTS})")})
+        for _ in range(rng.choices((1, 2, 3), (80, 14, 6))[0]):
+            question, answer = without_tools(rng) if rng.random() < 0.03 else self.chat(rng)
+            messages += [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+        return messages, None
+
+
+def noise_light(rng, text):
+    """Case and final mark only, for questions whose words are copied into the answer."""
+    text = text[:1].upper() + text[1:] if rng.random() < 0.7 else text
+    return text + rng.choice("?..") if rng.random() < 0.6 and text[-1].isalnum() else text
+
+
+def main():
+    """Print a few conversations."""
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--show", type=int, default=10)
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    corpus, rng = Corpus(), random.Random(args.seed)
+    for _ in range(args.show):
+        print(corpus.render(*corpus.conversation(rng)), end="\n\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+"""A small text grammar: "(a|b|)" chooses one branch, innermost first, and noise makes what people type."""
+
+import re
+
+_CHOICE = re.compile(r"\(([^()]*)\)")
+
+
+def expand(rng, pattern):
+    """Replace every (a|b|c) in `pattern` by one of its branches, innermost first; runs of spaces become one."""
+    while True:
+        pattern, count = _CHOICE.subn(lambda m: rng.choice(m.group(1).split("|")), pattern)
+        if count == 0:
+            return re.sub(r" +", " ", pattern).strip()
+
+
+def normalise(text):
+    """Lower-case words of `text` joined by one space: what "the same question" means for the held-out check."""
+    return " ".join(re.findall(r"[a-z0-9]+", text.lower()))
+
+
+def _typo(rng, word):
+    """Swap, drop or double one inner letter of `word`."""
+    if len(word) < 4 or not word.isalpha():
+        return word
+    i = rng.randrange(1, len(word) - 1)
+    kind = rng.randrange(3)
+    if kind == 0:
+        return word[:i] + word[i + 1] + word[i] + word[i + 2 :]
+    return word[:i] + word[i + 1 :] if kind == 1 else word[:i] + word[i] + word[i:]
+
+
+def noise(rng, text):
+    """Vary case, punctuation, politeness and spelling of a question, as people do."""
+    if rng.random() < 0.12:
+        text = rng.choice(("hey, ", "Hi, ", "Hello! ", "ok, ", "So ", "And ", "Quick question: ", "Sorry, ")) + text
+    if rng.random() < 0.08:
+        text = text.rstrip("?.! ") + rng.choice((" please", ", please", " thanks", " now"))
+    if rng.random() < 0.10:
+        words = text.split(" ")
+        i = rng.randrange(len(words))
+        words[i] = _typo(rng, words[i])
+        text = " ".join(words)
+    case = rng.random()
+    if case < 0.25:
+        text = text.lower()
+    elif case < 0.95:
+        text = text[:1].upper() + text[1:]
+    end = rng.random()
+    if end < 0.6 and text[-1].isalnum():
+        return text + ("?" if end < 0.5 else ".")
+    return text

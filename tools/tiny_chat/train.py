@@ -1,0 +1,141 @@
+"""Train the tiny chat model; a stopped run goes on from its last checkpoint.
+
+    python tools/tiny_chat/train.py --out DIR [--resume] [--steps 1000] [--threads 2]
+
+DIR receives tokenizer.json, checkpoint.pt (written every --save-every steps) and train.log.
+"""
+
+import argparse
+import dataclasses
+import random
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from bpe import answer_mask, train_tokenizer
+from corpus import Corpus
+from model import Config, TinyChat
+from optim import make_optimizers
+from tokenizers import Tokenizer
+
+
+CHARACTERS_PER_TOKEN = 2.55  # of this corpus with this tokenizer, about
+
+
+def step_batches(corpus, tokenizer, seed, step, progress, step_tokens, micro_tokens, max_length):
+    """Conversations of one step as padded batches of like length: [(tokens, targets)], and the number of targets.
+
+    The step number seeds the draw, so a resumed run sees the text that an uninterrupted one would have seen.
+    """
+    rng = random.Random(f"{seed}/{step}")
+    texts, size = [], 0
+    while size < step_tokens:
+        text = corpus.render(*corpus.conversation(rng, progress))
+        texts.append(text)
+        size += len(text) / CHARACTERS_PER_TOKEN
+    rows = []
+    for encoding in tokenizer.encode_batch(texts):
+        ids = np.array(encoding.ids[:max_length])
+        rows.append((ids, answer_mask(ids, tokenizer)))
+    rows.sort(key=lambda row: len(row[0]))
+    batches, start = [], 0
+    while start < len(rows):
+        end = start + 1
+        while end < len(rows) and (end + 1 - start) * len(rows[end][0]) <= micro_tokens:
+            end += 1
+        batches.append(_pad(rows[start:end]))
+        start = end
+    return batches, sum(int((targets >= 0).sum()) for _, targets in batches)
+
+
+def _pad(rows):
+    """(B, T) inputs and next-token targets; -1 marks targets outside the answers."""
+    length = max(len(ids) for ids, _ in rows) - 1
+    tokens, targets = np.zeros((len(rows), length), np.int64), np.full((len(rows), length), -1, np.int64)
+    for row, (ids, mask) in enumerate(rows):
+        tokens[row, : len(ids) - 1] = ids[:-1]
+        targets[row, : len(ids) - 1] = np.where(mask[1:], ids[1:], -1)
+    return torch.from_numpy(tokens), torch.from_numpy(targets)
+
+
+def learning_rate(step, steps, warmup=30, decay=0.6):
+    """Factor of the peak rate: linear warm-up, flat, then linear to zero over the last `decay` of the run."""
+    if step < warmup:
+        return (step + 1) / warmup
+    return min(1.0, (steps - step) / (decay * steps))
+
+
+def train(args):
+    """Run the steps; prints and logs the mean loss per answer token, and writes checkpoints."""
+    out = Path(args.out)
+    out.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(args.seed)
+    config = Config()
+    vocabulary = out / "tokenizer.json"
+    tokenizer = Tokenizer.from_file(str(vocabulary)) if vocabulary.exists() else train_tokenizer(vocabulary, config.n_vocab)
+    corpus, model = Corpus(), TinyChat(config)
+    optimizers = make_optimizers(model, args.lr_muon, args.lr_adam)
+    start, elapsed = _resume(out, model, optimizers) if args.resume else (0, 0.0)
+    clock = time.monotonic() - elapsed
+    for step in range(start, args.steps):
+        batches, n_targets = step_batches(
+            corpus, tokenizer, args.seed, step, step / args.steps, args.step_tokens, args.micro_tokens, args.max_length
+        )
+        loss = 0.0
+        for tokens, targets in batches:
+            part = model.loss(tokens, targets) / n_targets
+            part.backward()
+            loss += part.item()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for optimizer, peak in zip(optimizers, (args.lr_muon, args.lr_adam), strict=True):
+            optimizer.param_groups[0]["lr"] = peak * learning_rate(step, args.steps)
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        size = sum(tokens.numel() for tokens, _ in batches)
+        line = f"step {step + 1} loss {loss:.4f} tokens {size} targets {n_targets} seconds {time.monotonic() - clock:.0f}"
+        print(line, flush=True)
+        with open(out / "train.log", "a") as log:
+            log.write(line + "\n")
+        if (step + 1) % args.save_every == 0 or step + 1 == args.steps:
+            _save(out, model, optimizers, step + 1, time.monotonic() - clock)
+
+
+def _save(out, model, optimizers, step, elapsed):
+    state = dict(
+        config=dataclasses.asdict(model.c), model=model.state_dict(), step=step, elapsed=elapsed,
+        optimizers=[optimizer.state_dict() for optimizer in optimizers],
+    )  # fmt: skip
+    torch.save(state, out / "checkpoint.tmp")
+    (out / "checkpoint.tmp").replace(out / "checkpoint.pt")
+
+
+def _resume(out, model, optimizers):
+    """Load the last checkpoint: (steps done, seconds spent)."""
+    state = torch.load(out / "checkpoint.pt", weights_only=True)
+    model.load_state_dict(state["model"])
+    for optimizer, saved in zip(optimizers, state["optimizers"], strict=True):
+        optimizer.load_state_dict(saved)
+    return state["step"], state["elapsed"]
+
+
+def main():
+    """Parse the command line and train."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", required=True)
+    parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--step-tokens", type=int, default=8192, help="tokens of one optimiser step, about")
+    parser.add_argument("--micro-tokens", type=int, default=4096, help="padded tokens of one forward pass, at most")
+    parser.add_argument("--max-length", type=int, default=640)
+    parser.add_argument("--lr-muon", type=float, default=0.01)
+    parser.add_argument("--lr-adam", type=float, default=0.004)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--save-every", type=int, default=25)
+    train(parser.parse_args())
+
+
+if __name__ == "__main__":
+    main()

@@ -212,6 +212,13 @@ class Ops:
         cos, sin = rope_angles(pos, rope, None if factors is None else self.to_numpy(factors))
         return self.array(cos), self.array(sin)
 
+    def attention_temperature(self, pos: np.ndarray, scale: float, period: int) -> Any:
+        """1 + scale * log(1 + floor(pos / period)), which queries are multiplied by.  pos (T,) -> (T, 1, 1)
+
+        Source:  arXiv:2501.19399 as in Llama 4; llama.cpp's attn_temperature
+        """
+        return self.array((1 + scale * np.log1p(pos // period)).astype(np.float32)[:, None, None])
+
     def rope(self, x: Any, angles: tuple, neox: bool) -> Any:
         """Turn the first 2 * angles values of each head by the angles of its row.
 

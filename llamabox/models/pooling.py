@@ -1,4 +1,4 @@
-"""Pooling: from the hidden states of one sequence to its embedding, or to its scores. Source: llama.cpp llama-graph.cpp"""
+"""Pooling: from the hidden states of one sequence to its embedding or scores. Source: llama.cpp src/llama-graph.cpp"""
 
 from typing import Any
 

@@ -50,6 +50,12 @@ def freq_base(meta: ArchMetadata, key: str = "rope.freq_base", default: float = 
     return meta.real(key, default, low=1.0)
 
 
+def file_freq_scale(meta: ArchMetadata) -> float:
+    """What the file says positions are multiplied by: 1 / its scaling factor, where a factor of 0 means none."""
+    factor = meta.real("rope.scaling.factor", meta.real("rope.scale_linear", 0.0, low=0.0), low=0.0)
+    return 1.0 if factor == 0.0 else 1.0 / factor
+
+
 def original_context(meta: ArchMetadata) -> int:
     """The context that the model was trained with before any extension, in tokens."""
     return meta.count("rope.scaling.original_context_length", meta.count("context_length"))
@@ -79,8 +85,7 @@ def _scaling(meta: ArchMetadata) -> tuple[str, float]:
     if o.rope_scaling is not None and o.rope_scaling not in SCALINGS:
         raise ModelError(f"option rope_scaling: found {o.rope_scaling!r}, expected one of {', '.join(SCALINGS)}")
     scaling = _first(o.rope_scaling, meta.choice("rope.scaling.type", "linear", SCALINGS))
-    factor = meta.real("rope.scaling.factor", meta.real("rope.scale_linear", 0.0, low=0.0), low=0.0)
-    freq_scale = _first(o.rope_freq_scale, 1.0 if factor == 0.0 else 1.0 / factor)
+    freq_scale = _first(o.rope_freq_scale, file_freq_scale(meta))
     return scaling, 1.0 if scaling == "none" else freq_scale
 
 

@@ -1,0 +1,102 @@
+"""Command R and R+ decoder: attention and feed-forward side by side on one layer norm, no output matrix, scaled logits;
+R+ also has a layer norm on each q and k head. Source: arXiv:2504.00698, CohereForAI/c4ai-command-r-v01."""
+
+from dataclasses import dataclass
+
+from llamabox.kernels import KVShape, Rope
+from llamabox.models.binding import OPTIONAL
+from llamabox.models.rope import rope_from_metadata
+
+
+@dataclass(frozen=True)
+class Config:
+    n_vocab: int
+    n_ctx_train: int
+    n_layer: int
+    n_embd: int
+    n_ff: int
+    n_head: int
+    n_head_kv: int
+    head_dim: int
+    norm_eps: float
+    rope: Rope
+    logit_scale: float
+    causal: bool
+
+    @classmethod
+    def from_metadata(cls, meta):
+        n_embd = meta.count("embedding_length")
+        n_head, n_head_kv, head_dim = meta.heads(n_embd)
+        logit_scale = meta.real("logit_scale", 0.0)
+        return cls(
+            n_vocab=meta.n_vocab,
+            n_ctx_train=meta.count("context_length"),
+            n_layer=meta.n_layer(),
+            n_embd=n_embd,
+            n_ff=meta.count("feed_forward_length"),
+            n_head=n_head,
+            n_head_kv=n_head_kv,
+            head_dim=head_dim,
+            norm_eps=meta.real("attention.layer_norm_epsilon", low=0.0),
+            rope=rope_from_metadata(meta, head_dim, neox=False),
+            logit_scale=logit_scale if logit_scale != 0.0 else 1.0,  # 0: not set
+            causal=meta.flag("attention.causal", True),
+        )
+
+    def kv_shapes(self):
+        return [KVShape(self.n_head_kv, self.head_dim, self.head_dim)] * self.n_layer
+
+
+def tensors(c):
+    D, Q, K, F = c.n_embd, c.n_head * c.head_dim, c.n_head_kv * c.head_dim, c.n_ff
+    yield "token_embd.weight", (c.n_vocab, D)  # also the output
+    yield "output_norm.weight", (D,)
+    for i in range(c.n_layer):
+        yield f"blk.{i}.attn_norm.weight", (D,)
+        for name, rows in (("q", Q), ("k", K), ("v", K)):
+            yield f"blk.{i}.attn_{name}.weight", (rows, D)
+            yield f"blk.{i}.attn_{name}.bias", (rows,), OPTIONAL
+        yield f"blk.{i}.attn_q_norm.weight", (c.n_head, c.head_dim), OPTIONAL
+        yield f"blk.{i}.attn_k_norm.weight", (c.n_head_kv, c.head_dim), OPTIONAL
+        yield f"blk.{i}.attn_output.weight", (D, Q)
+        yield f"blk.{i}.ffn_gate.weight", (F, D)
+        yield f"blk.{i}.ffn_up.weight", (F, D)
+        yield f"blk.{i}.ffn_down.weight", (D, F)
+
+
+def attention(ops, w, c, x, angles, step, i):  # (T, D) -> (T, D)
+    q, k, v = ops.linear_many(x, [w.attn_q, w.attn_k, w.attn_v], [w.attn_q_bias, w.attn_k_bias, w.attn_v_bias])
+    q = q.reshape(-1, c.n_head, c.head_dim)  # (T, H, E)
+    k = k.reshape(-1, c.n_head_kv, c.head_dim)  # (T, K, E)
+    v = ops.tag(v.reshape(-1, c.n_head_kv, c.head_dim), "Vcur", i)  # (T, K, E)
+    if w.attn_q_norm is not None:
+        q = ops.layer_norm(q, None, None, c.norm_eps) * ops.dense(w.attn_q_norm)
+    if w.attn_k_norm is not None:
+        k = ops.layer_norm(k, None, None, c.norm_eps) * ops.dense(w.attn_k_norm)
+    q = ops.tag(ops.rope(q, angles, c.rope.neox), "Qcur", i)
+    k = ops.tag(ops.rope(k, angles, c.rope.neox), "Kcur", i)
+    y = ops.attend(q, k, v, step, i, scale=c.head_dim**-0.5)  # (T, H, E)
+    y = ops.tag(y.reshape(-1, c.n_head * c.head_dim), "kqv_out", i)
+    return ops.linear(y, w.attn_output)
+
+
+def ffn(ops, w, x, i):  # (T, D) -> (T, D)
+    y = ops.ffn_gated(x, w.ffn_gate, w.ffn_up)  # (T, F)
+    return ops.tag(ops.linear(y, w.ffn_down), "ffn_out", i)
+
+
+def hidden(ops, w, c, tokens, step):  # (T,) -> (R, D)
+    angles = ops.rope_angles(step.pos, c.rope)
+    x = ops.tag(ops.embed(w.token_embd, tokens), "embd")  # (T, D)
+    for i, layer in enumerate(w.layers):
+        h = ops.tag(ops.layer_norm(x, layer.attn_norm, None, c.norm_eps), "attn_norm", i)
+        y = attention(ops, layer, c, h, angles, step, i)
+        if i == c.n_layer - 1:
+            y, h, x = (ops.take_rows(a, step.out_rows) for a in (y, h, x))  # (R, D): the rows that are wanted
+        x = ops.tag(x + ffn(ops, layer, h, i) + y, "l_out", i)
+    return ops.tag(ops.layer_norm(x, w.output_norm, None, c.norm_eps), "result_norm")
+
+
+def forward(ops, w, c, tokens, step):  # (T,) -> logits (R, V)
+    x = hidden(ops, w, c, tokens, step)  # (R, D)
+    return ops.tag(ops.linear(x, w.token_embd) * c.logit_scale, "result_output")

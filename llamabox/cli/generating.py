@@ -1,7 +1,7 @@
 """What `chat` and `complete` share: where the prompt comes from, and text that appears as it is generated."""
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -22,16 +22,18 @@ def given_prompt(options: Options) -> str | None:
     return "\n\n".join(parts) if parts else None
 
 
-def pieces(model: "Model", prompt: str | Sequence[int], options: Options) -> Iterator[str]:
+def pieces(model: "Model", prompt: str | Sequence[int], options: Options) -> Generator[str, None, None]:
     """The pieces of text that the model adds to the prompt, sampled as the options say."""
-    return model.generate(prompt, n_predict=options.n_predict, special=options.special, **sampling_arguments(options))
+    yield from model.generate(
+        prompt, n_predict=options.n_predict, special=options.special, **sampling_arguments(options)
+    )
 
 
-def show(texts: Iterable[str]) -> str:
+def show(texts: Generator[str, None, None]) -> str:
     """Print pieces of text as they come, end the line, and return the whole text."""
     whole = []
-    with closing(iter(texts)) as stream:
-        for text in stream:
+    with closing(texts):
+        for text in texts:
             whole.append(text)
             print(text, end="", flush=True)
     print()

@@ -21,8 +21,9 @@ ROPE = (
     "yarn_orig_ctx yarn_ext_factor yarn_attn_factor yarn_beta_fast yarn_beta_slow"
 ).split()
 OTHERS = (
-    "action verbosity log_colors model backend device gpu_layers main_gpu split_mode tensor_split kv_offload flash_attn "
-    "override_kv threads cpu_mask cpu_range ctx_size n_predict escape cache_type_k cache_type_v mlock mmap special"
+    "action verbosity log_colors model device gpu_layers main_gpu split_mode tensor_split kv_offload flash_attn "
+    "override_kv threads cpu_mask cpu_range ctx_size n_predict escape cache_type_k cache_type_v mlock mmap special "
+    "backend"
 ).split()
 LOCAL = (*OTHERS, *SAMPLING, *ROPE)
 

@@ -61,7 +61,9 @@ def parse_options(
     max_arguments  how many words that belong to no flag are accepted
     Errors:  OptionError, one line that names the flag or variable, the value found and the value expected
     """
-    values, sources, arguments = dict(table.defaults), {}, []
+    values: dict[str, Any] = dict(table.defaults)
+    sources: dict[str, str] = {}
+    arguments: list[str] = []
     words = list(argv)
     while words:
         word = words.pop(0)

@@ -1,0 +1,26 @@
+"""From a GGUF's metadata to its tokenizer."""
+
+from llamabox.tokenizer.base import Tokenizer
+from llamabox.tokenizer.bpe import BpeTokenizer, Gemma4Tokenizer
+from llamabox.tokenizer.errors import TokenizerError
+from llamabox.tokenizer.spm import SpmTokenizer
+
+MODELS: dict[str, type[Tokenizer]] = {
+    "llama": SpmTokenizer,
+    "gpt2": BpeTokenizer,
+    "gemma4": Gemma4Tokenizer,
+}
+
+
+def load_tokenizer(metadata: dict) -> Tokenizer:
+    """The tokenizer that `metadata` (of a GGUF file) describes.
+
+    Errors: TokenizerError for a file without a tokenizer, for one of an unknown model or pre-tokenizer, and for lists
+    that do not fit.
+    """
+    model = metadata.get("tokenizer.ggml.model")
+    if model is None or model in ("no_vocab", "none"):
+        raise TokenizerError(f"no tokenizer in this file (tokenizer.ggml.model is {model!r})")
+    if model not in MODELS:
+        raise TokenizerError(f"tokenizer.ggml.model: unknown tokenizer {model!r}; known: {', '.join(MODELS)}")
+    return MODELS[model](metadata)

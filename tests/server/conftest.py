@@ -1,0 +1,118 @@
+"""A server on a fake engine: words instead of a model, so that HTTP alone is under test."""
+
+import queue
+import threading
+from dataclasses import dataclass, field
+
+import falcon.testing
+import pytest
+
+from llamabox.chat import ChatTemplate
+from llamabox.engine import (
+    ContextLengthError,
+    FinishEvent,
+    GenerationError,
+    GenerationRequest,
+    SamplingParams,
+    TextEvent,
+    Timings,
+)
+from llamabox.server.admission import Admission
+from llamabox.server.app import create_app
+from llamabox.server.context import Served, ServerContext
+from llamabox.server.requests import Defaults
+
+N_CTX = 200
+
+
+class BytesTokenizer:
+    """Each byte is a token."""
+
+    n_vocab, bos, eos = 256, 1, 2
+
+    def encode(self, text, add_special=True, parse_special=False):
+        return list(text.encode())
+
+    def decode(self, ids, special=False):
+        return bytes(ids).decode(errors="replace")
+
+    def piece(self, id, special=True):
+        return bytes([id])
+
+
+class FakeGeneration:
+    def __init__(self, request: GenerationRequest):
+        self.request = request
+        self.cancelled = threading.Event()
+        self.events: queue.Queue = queue.Queue()
+
+    def next_event(self, timeout_s=None):
+        try:
+            event = self.events.get(timeout=timeout_s) if timeout_s != 0 else self.events.get_nowait()
+        except queue.Empty:
+            return None
+        if isinstance(event, Exception):
+            raise event
+        return event
+
+    def cancel(self):
+        self.cancelled.set()
+
+
+@dataclass
+class FakeStatus:
+    running: int = 0
+
+
+@dataclass
+class FakeEngine:
+    """Answers "Hello wörld #seed". A prompt with "silence" gets no event; with "break", an error after one word."""
+
+    generations: list = field(default_factory=list)
+
+    def submit(self, request):
+        if len(request.prompt) >= N_CTX:
+            raise ContextLengthError(len(request.prompt), N_CTX)
+        generation = FakeGeneration(request)
+        self.generations.append(generation)
+        prompt = bytes(t for t in request.prompt if t < 256)
+        if b"silence" in prompt:
+            return generation
+        generation.events.put(TextEvent("Hello", (1, 2)))
+        if b"break" in prompt:
+            generation.events.put(GenerationError("logits are NaN, first in l_out-3"))
+            return generation
+        generation.events.put(TextEvent(f" wörld #{request.sampling.seed}", (3,)))
+        timings = Timings(n_cached=1, n_prompt=len(prompt) - 1, prompt_ms=5.0, n_predicted=3, predicted_ms=6.0)
+        reason = "limit" if request.n_predict == 3 else "eos"
+        generation.events.put(FinishEvent(reason, "", len(prompt), 3, False, timings))
+        return generation
+
+    def status(self):
+        return FakeStatus()
+
+
+def make_context(engine, n_threads=-1, ready=True):
+    context = ServerContext(Admission(n_threads, 2), Defaults(SamplingParams(seed=7)))
+    if ready:
+        template = ChatTemplate(
+            "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"
+            "{% if tools %}[{{ tools | length }} tools]{% endif %}{% if add_generation_prompt %}<assistant>{% endif %}"
+        )
+        context.model = Served("tiny", "/tiny.gguf", engine, BytesTokenizer(), template, N_CTX, 2, {"n_vocab": 256})
+    return context
+
+
+@pytest.fixture
+def engine():
+    return FakeEngine()
+
+
+@pytest.fixture
+def context(engine):
+    return make_context(engine)
+
+
+@pytest.fixture
+def client(context):
+    return falcon.testing.TestClient(create_app(context))

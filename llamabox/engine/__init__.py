@@ -1,0 +1,37 @@
+"""The engine: tokens and sequences. `Engine.submit(GenerationRequest)` gives a `Generation`."""
+
+from llamabox.engine.engine import Engine
+from llamabox.engine.generate import generate
+from llamabox.engine.generation import Generation
+from llamabox.engine.options import EngineOptions, effective_context
+from llamabox.engine.request import (
+    ContextLengthError,
+    EngineBusyError,
+    FinishEvent,
+    GenerationError,
+    GenerationRequest,
+    RequestError,
+    SamplingParams,
+    TextEvent,
+    Timings,
+)
+from llamabox.engine.status import EngineStatus, SequenceStatus
+
+__all__ = [
+    "ContextLengthError",
+    "Engine",
+    "EngineBusyError",
+    "EngineOptions",
+    "EngineStatus",
+    "FinishEvent",
+    "Generation",
+    "GenerationError",
+    "GenerationRequest",
+    "RequestError",
+    "SamplingParams",
+    "SequenceStatus",
+    "TextEvent",
+    "Timings",
+    "effective_context",
+    "generate",
+]

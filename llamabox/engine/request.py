@@ -72,7 +72,8 @@ class GenerationRequest:
     """One continuation of one prompt.
 
     prompt      token ids, at least one
-    n_predict   most tokens to generate; -1: until the model ends or the context is full; -2: until the context is full
+    n_predict   most tokens to generate; 0: only compute the prompt; -1, -2: until the context is full (an end token
+                ends the answer all the same: ignore_eos bans it)
     stop        texts that end the generation; they are not part of the answer
     special     render control tokens in the text
     cache_prompt  reuse, and leave for others, the KV blocks of equal prefixes
@@ -109,7 +110,7 @@ class TextEvent:
 
 @dataclass(frozen=True)
 class FinishEvent:
-    """The last event. reason: "eos", "word" (a stop text; `stopping_word`), "limit" (n_predict or context)."""
+    """The last event. reason: "eos", "word" (a stop text; `stopping_word`), "limit" (n_predict or context), "cancelled"."""
 
     reason: str
     stopping_word: str

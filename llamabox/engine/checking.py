@@ -1,0 +1,93 @@
+"""What a request must satisfy before the engine takes it: every number finite and in range, every id in the vocabulary."""
+
+import math
+from collections.abc import Sequence
+
+from llamabox.engine.request import ContextLengthError, GenerationRequest, RequestError, SamplingParams
+from llamabox.engine.sampling.names import NAMES
+
+MAX_STOPS, MAX_STOP_LENGTH, MAX_BREAKERS = 64, 4096, 64
+INT32 = 2**31 - 1
+
+FLOATS = {  # field -> (least, most); None: unbounded
+    "temperature": (None, None),
+    "dynatemp_range": (0, None),
+    "dynatemp_exponent": (0, None),
+    "top_p": (0, None),
+    "min_p": (0, None),
+    "typical_p": (0, None),
+    "xtc_probability": (0, None),
+    "xtc_threshold": (0, None),
+    "repeat_penalty": (1e-6, 1e6),
+    "presence_penalty": (None, None),
+    "frequency_penalty": (None, None),
+    "dry_multiplier": (None, None),
+    "dry_base": (0, None),
+    "mirostat_tau": (0, None),
+    "mirostat_eta": (0, None),
+}
+INTS = {
+    "top_k": (None, INT32),
+    "repeat_last_n": (-1, INT32),
+    "dry_allowed_length": (0, INT32),
+    "dry_penalty_last_n": (-1, INT32),
+    "mirostat": (0, 2),
+}
+
+
+def check_request(request: GenerationRequest, n_vocab: int, n_seq: int) -> None:
+    """n_seq: tokens that one sequence may hold.
+
+    Errors:  ContextLengthError when the prompt does not fit; RequestError names any other field that is wrong
+    """
+    if len(request.prompt) == 0:
+        raise RequestError("prompt: found no tokens, expected at least one", "prompt")
+    _check_ids("prompt", request.prompt, n_vocab)
+    if len(request.prompt) >= n_seq:
+        raise ContextLengthError(len(request.prompt), n_seq)
+    _check_number("n_predict", request.n_predict, -2, INT32, int)
+    if len(request.stop) > MAX_STOPS:
+        raise RequestError(f"stop: found {len(request.stop)} texts, expected at most {MAX_STOPS}", "stop")
+    for stop in request.stop:
+        if not isinstance(stop, str) or not 0 < len(stop) <= MAX_STOP_LENGTH:
+            raise RequestError(f"stop: found {stop!r:.80}, expected texts of 1 to {MAX_STOP_LENGTH} characters", "stop")
+    check_sampling(request.sampling, n_vocab)
+
+
+def check_sampling(params: SamplingParams, n_vocab: int) -> None:
+    """RequestError names the field, the value found and the value expected."""
+    for name, (least, most) in FLOATS.items():
+        _check_number(name, getattr(params, name), least, most, (int, float))
+    for name, (least, most) in INTS.items():
+        _check_number(name, getattr(params, name), least, most, int)
+    if params.seed is not None:
+        _check_number("seed", params.seed, None, None, int)
+    for name in params.samplers:
+        if name not in NAMES:
+            raise RequestError(f"samplers: found {name!r}, expected names from {', '.join(sorted(NAMES))}", "samplers")
+    if len(params.dry_sequence_breakers) > MAX_BREAKERS:
+        raise RequestError(
+            f"dry_sequence_breakers: found {len(params.dry_sequence_breakers)}, expected at most {MAX_BREAKERS}",
+            "dry_sequence_breakers",
+        )
+    _check_ids("logit_bias", [id for id, _ in params.logit_bias], n_vocab)
+    for _, bias in params.logit_bias:
+        if not isinstance(bias, (int, float)) or math.isnan(bias) or bias == math.inf:
+            raise RequestError(f"logit_bias: found {bias!r}, expected a finite number, or -inf to ban", "logit_bias")
+
+
+def _check_ids(name: str, ids: Sequence[int], n_vocab: int) -> None:
+    for id in ids:
+        if not isinstance(id, int) or not 0 <= id < n_vocab:
+            raise RequestError(f"{name}: found token id {id!r}, expected ids from 0 to {n_vocab - 1}", name)
+
+
+def _check_number(name: str, value: object, least: float | None, most: float | None, types: type | tuple) -> None:
+    if isinstance(value, bool) or not isinstance(value, types):
+        raise RequestError(
+            f"{name}: found {value!r:.80}, expected {'an integer' if types is int else 'a number'}", name
+        )
+    too_small = least is not None and value < least
+    if too_small or (most is not None and value > most) or (isinstance(value, float) and not math.isfinite(value)):
+        low, high = "" if least is None else f" from {least}", "" if most is None else f" to {most}"
+        raise RequestError(f"{name}: found {value!r:.80}, expected a finite number{low}{high}", name)

@@ -1,0 +1,193 @@
+"""KVMemory: which sequence holds which KV block, and which blocks stay behind as cache. Bookkeeping only, no arrays.
+
+Cached prefixes form a tree. A node is one block: its parent is the block before it, its key the tokens inside it, so
+two prompts that begin alike share nodes, and tokens themselves are compared, never only their hashes.
+
+    root -- [0..31] -- [32..63] -- [64..70]     a finished sequence of 71 tokens; the last block is partly filled
+                   \\-- [32..63]'                another prompt that went on differently after 32 tokens
+
+A full block is shared by reference count. The block in which two prompts part is copied, and overwritten from the first
+token that differs: reuse is exact to the token. A block nobody references stays as cache until its room is needed,
+least recently used first, and the end of a prefix before its beginning.
+"""
+
+from array import array
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from llamabox.kernels import BLOCK
+
+
+@dataclass(eq=False, slots=True)
+class Node:
+    """One block of the tree. refs counts the sequences that hold it; 0: it is only cache."""
+
+    block: int
+    tokens: tuple[int, ...]
+    parent: "Node | None"
+    refs: int = 0
+    children: dict[tuple[int, ...], "Node"] = field(default_factory=dict)
+
+
+@dataclass(eq=False, slots=True)
+class Table:
+    """One sequence's blocks, in order. The first len(nodes) are in the tree, the others are its own."""
+
+    share: bool
+    blocks: array = field(default_factory=lambda: array("i"))
+    nodes: list[Node] = field(default_factory=list)
+
+
+class KVMemory:
+    """Blocks 0 .. n_blocks-1 and who holds them. copy(source, target) copies the contents of a block."""
+
+    def __init__(self, n_blocks: int, copy: Callable[[int, int], None]):
+        self.n_blocks = n_blocks
+        self._copy = copy
+        self._free = list(range(n_blocks - 1, -1, -1))
+        self._root = Node(-1, (), None)
+        self._cached: OrderedDict[Node, None] = OrderedDict()  # nodes with no references, least recently used first
+
+    @property
+    def n_cached(self) -> int:
+        """Blocks that only serve as cache."""
+        return len(self._cached)
+
+    @property
+    def n_used(self) -> int:
+        """Blocks that sequences hold."""
+        return self.n_blocks - len(self._free) - len(self._cached)
+
+    def match(self, tokens: Sequence[int]) -> int:
+        """How many leading tokens `open` would reuse; never all of them, since the last one's logits are wanted."""
+        chain, _, n_more = self._find(tokens)
+        return len(chain) * BLOCK + n_more
+
+    def open(self, tokens: Sequence[int], share: bool) -> tuple[Table, int]:
+        """A table for a new sequence, and how many of its leading tokens are already computed in it."""
+        table = Table(share)
+        if not share:
+            return table, 0
+        chain, source, n_more = self._find(tokens)
+        for node in chain:
+            self._take(node)
+            table.nodes.append(node)
+            table.blocks.append(node.block)
+        if source is None:
+            return table, len(chain) * BLOCK
+        self._take(source)  # so that making room cannot evict it
+        block = self._allocate()
+        if block is not None:
+            self._copy(source.block, block)
+            table.blocks.append(block)
+        self._release(source)
+        return table, len(chain) * BLOCK + (n_more if block is not None else 0)
+
+    def grow(self, table: Table, n_tokens: int) -> bool:
+        """Give the table room for n_tokens; False when every block is held by some sequence."""
+        while len(table.blocks) * BLOCK < n_tokens:
+            block = self._allocate()
+            if block is None:
+                return False
+            table.blocks.append(block)
+        return True
+
+    def publish(self, table: Table, tokens: Sequence[int], n_computed: int) -> None:
+        """Let other sequences find the blocks that tokens[:n_computed] have filled."""
+        if not table.share:
+            return
+        while (len(table.nodes) + 1) * BLOCK <= n_computed:
+            index = len(table.nodes)
+            parent = table.nodes[-1] if index > 0 else self._root
+            key = tuple(tokens[index * BLOCK : (index + 1) * BLOCK])
+            node = parent.children.get(key)
+            if node is None:
+                node = parent.children[key] = Node(table.blocks[index], key, parent, refs=1)
+            else:  # two sequences computed the same block at the same time: keep the one in the tree
+                self._take(node)
+                self._free.append(table.blocks[index])
+                table.blocks[index] = node.block
+            table.nodes.append(node)
+
+    def close(self, table: Table, tokens: Sequence[int], n_computed: int) -> None:
+        """The sequence has ended: what it computed stays as cache, its other blocks are free again."""
+        self.publish(table, tokens, n_computed)
+        first = len(table.nodes)
+        rest = tuple(tokens[first * BLOCK : n_computed])
+        parent = table.nodes[-1] if first > 0 else self._root
+        if table.share and len(rest) > 0 and _longest_match(parent, rest)[1] < len(rest):
+            parent.children[rest] = Node(table.blocks[first], rest, parent, refs=1)
+            table.nodes.append(parent.children[rest])
+        self._free_private(table)
+        for node in reversed(table.nodes):  # the end of the prefix becomes the older cache entry
+            self._release(node)
+
+    def discard(self, table: Table) -> None:
+        """The sequence has failed: nothing that only it holds, and nothing built on that, stays as cache."""
+        self._free_private(table)
+        for node in table.nodes:
+            node.refs -= 1
+        bad = [node for node in table.nodes if node.refs == 0][:1]
+        if bad:
+            del bad[0].parent.children[bad[0].tokens]
+        while bad:
+            node = bad.pop()
+            self._cached.pop(node, None)
+            self._free.append(node.block)
+            bad.extend(node.children.values())
+
+    def _find(self, tokens: Sequence[int]) -> tuple[list[Node], Node | None, int]:
+        """The chain of full blocks that tokens begin with, the block that matches furthest after it, and how far."""
+        limit = len(tokens) - 1
+        chain: list[Node] = []
+        node = self._root
+        while (len(chain) + 1) * BLOCK <= limit:
+            child = node.children.get(tuple(tokens[len(chain) * BLOCK : (len(chain) + 1) * BLOCK]))
+            if child is None:
+                break
+            chain.append(child)
+            node = child
+        rest = tuple(tokens[len(chain) * BLOCK : min((len(chain) + 1) * BLOCK, limit)])
+        return chain, *_longest_match(node, rest)
+
+    def _allocate(self) -> int | None:
+        if self._free:
+            return self._free.pop()
+        if not self._cached:
+            return None
+        node, _ = self._cached.popitem(last=False)  # a leaf: children were released before their parent
+        del node.parent.children[node.tokens]
+        return node.block
+
+    def _take(self, node: Node) -> None:
+        if node.refs == 0:
+            del self._cached[node]
+        node.refs += 1
+
+    def _release(self, node: Node) -> None:
+        node.refs -= 1
+        if node.refs == 0:
+            self._cached[node] = None
+
+    def _free_private(self, table: Table) -> None:
+        self._free.extend(table.blocks[len(table.nodes) :])
+
+
+def _longest_match(parent: Node, tokens: tuple[int, ...]) -> tuple[Node | None, int]:
+    """The child whose tokens agree longest with these, and how many; (None, 0) when none begins like them."""
+    best, length = None, 0
+    for child in parent.children.values():
+        n = common_prefix(child.tokens, tokens)
+        if n > length:
+            best, length = child, n
+    return best, length
+
+
+def common_prefix(a: Sequence[int], b: Sequence[int]) -> int:
+    """How many leading items of a and b are equal."""
+    n = min(len(a), len(b))
+    for i in range(n):
+        if a[i] != b[i]:
+            return i
+    return n

@@ -1,0 +1,78 @@
+"""EngineOptions, and the rule that turns -c and -np into the context of one sequence."""
+
+import logging
+from dataclasses import dataclass
+
+from llamabox.engine.request import RequestError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """How an Engine runs; checked when it is made.
+
+    n_ctx         tokens of KV memory in all (-c); a sequence holds n_ctx // n_parallel of them
+    n_parallel    sequences that run at once (-np)
+    n_batch, n_ubatch  most rows of one step; the smaller of the two counts (-b, -ub)
+    continuous    False: one request at a time (-nocb)
+    cache_prompt  False: no request reuses KV blocks, whatever it asks for
+    max_queue     requests that may wait; more are refused with EngineBusyError
+    max_step_s    longest gap between two tokens of a running sequence that prefill of others may cause
+    """
+
+    n_ctx: int
+    n_parallel: int = 1
+    n_batch: int = 2048
+    n_ubatch: int = 512
+    cache_type_k: str = "f16"
+    cache_type_v: str = "f16"
+    continuous: bool = True
+    cache_prompt: bool = True
+    max_queue: int = 256
+    max_step_s: float = 0.5
+
+    def __post_init__(self):
+        for name in ("n_ctx", "n_parallel", "n_batch", "n_ubatch", "max_queue", "max_step_s"):
+            value = getattr(self, name)
+            if not value > 0:
+                raise RequestError(f"{name}: found {value}, expected more than 0", name)
+        if self.n_seq < 2:
+            raise RequestError(
+                f"n_ctx: found {self.n_ctx} tokens for {self.n_parallel} sequences, expected at least 2 for each",
+                "n_ctx",
+            )
+
+    @property
+    def n_seq(self) -> int:
+        """Tokens that one sequence may hold, prompt and answer together."""
+        return self.n_ctx // self.n_parallel
+
+    @property
+    def n_running(self) -> int:
+        """Sequences that may run at once."""
+        return self.n_parallel if self.continuous else 1
+
+
+def effective_context(requested: int, n_ctx_train: int, rope_options_given: bool, n_parallel: int = 1) -> int:
+    """Tokens of KV memory for all sequences, from what -c asks for.
+
+    requested           -c; 0: the model's own context
+    rope_options_given  True when the user changed RoPE, so that positions beyond the training context mean something
+    Returns at most n_ctx_train a sequence, with a warning when that is less than requested.
+    """
+    if requested < 0:
+        raise RequestError(f"-c: found {requested}, expected 0 or more", "n_ctx")
+    if requested == 0:
+        return n_ctx_train
+    if rope_options_given or requested // n_parallel <= n_ctx_train:
+        return requested
+    log.warning(
+        "-c %d gives each of %d sequences more than the %d tokens the model was trained on: using %d "
+        "(set RoPE scaling options to go beyond)",
+        requested,
+        n_parallel,
+        n_ctx_train,
+        n_ctx_train * n_parallel,
+    )
+    return n_ctx_train * n_parallel

@@ -1,0 +1,103 @@
+"""The filters that look at nothing but the candidates: each takes Candidates and returns fewer, or other logits.
+
+What each one means is llama.cpp's (src/llama-sampler.cpp); conformance/sampling.py compares them with it. No loop runs
+over the vocabulary, and a filter that needs order sorts no more of it than it must.
+"""
+
+import numpy as np
+
+from llamabox.engine.sampling.candidates import Candidates, softmax
+
+HEAD = 256  # how many of the largest are tried before a whole vocabulary is sorted
+
+
+def top_k(c: Candidates, k: int) -> Candidates:
+    """The k largest, in order; k <= 0: all, as they are.  arXiv:1805.04833"""
+    return c if k <= 0 else c.largest(min(k, len(c)))
+
+
+def top_p(c: Candidates, p: float) -> Candidates:
+    """The fewest of the largest whose probabilities sum to p or more; p >= 1: all.  arXiv:1904.09751"""
+    if p >= 1:
+        return c
+    total = np.exp(c.logits - c.logits.max()).sum()
+    for k in (HEAD, 16 * HEAD, len(c)):
+        head = c.largest(min(k, len(c)))
+        cumulative = np.cumsum(np.exp(head.logits - head.logits[0]) / total)
+        if cumulative[-1] >= p or k >= len(c):
+            break
+    n_kept = int(np.searchsorted(cumulative, np.float32(p), side="left")) + 1
+    return head.take(slice(0, n_kept), True)
+
+
+def min_p(c: Candidates, p: float) -> Candidates:
+    """Those at least p times as probable as the most probable one; p <= 0: all.  arXiv:2407.01082"""
+    if p <= 0:
+        return c
+    keep = np.flatnonzero(c.logits >= c.logits.max() + np.log(np.float32(p)))
+    if len(keep) == 0:  # p > 1: llama.cpp keeps the most probable one
+        keep = np.array([np.argmax(c.logits)])
+    return c.take(keep, c.ordered)
+
+
+def typ_p(c: Candidates, p: float) -> Candidates:
+    """Locally typical: those whose surprise is nearest to the entropy, until they sum to more than p; p >= 1: all.
+
+    Source:  arXiv:2202.00666. The result is in order of typicality, not of logits.
+    """
+    if p >= 1:
+        return c
+    possible = np.flatnonzero(c.logits > -np.inf)
+    if len(possible) < len(c):
+        c = c.take(possible, c.ordered)
+    shifted = c.logits - c.logits.max()
+    surprise = np.log(np.exp(shifted).sum()) - shifted  # -log of each probability
+    probabilities = np.exp(-surprise)
+    distance = np.abs(surprise - (probabilities * surprise).sum())
+    for k in (HEAD, 16 * HEAD, len(c)):
+        nearest = _smallest(distance, min(k, len(c)))
+        cumulative = np.cumsum(probabilities[nearest])
+        if cumulative[-1] > p or k >= len(c):
+            break
+    n_kept = int(np.searchsorted(cumulative, np.float32(p), side="right")) + 1
+    return c.take(nearest[:n_kept], False)
+
+
+def xtc(c: Candidates, probability: float, threshold: float, rng: np.random.Generator) -> Candidates:
+    """Exclude top choices: with this probability, drop all but the least of those at or above the threshold.
+
+    Takes one number from rng, unless the filter is off (probability <= 0 or threshold > 0.5) or has no choice.
+    """
+    if probability <= 0 or threshold > 0.5 or len(c) < 2 or rng.random() > probability:
+        return c
+    c = c.sort()
+    n_above = int((softmax(c.logits) >= threshold).sum())
+    return c if n_above < 2 else c.take(slice(n_above - 1, None), True)
+
+
+def temperature(c: Candidates, t: float) -> Candidates:
+    """Logits divided by t; t <= 0: only the largest remains possible."""
+    if t <= 0:
+        return c.take(np.array([np.argmax(c.logits)]), True)
+    return c.with_logits(c.logits / np.float32(t), c.ordered)
+
+
+def dynamic_temperature(c: Candidates, t: float, spread: float, exponent: float) -> Candidates:
+    """Temperature between t - spread and t + spread, higher the nearer the entropy is to that of a uniform choice."""
+    if spread <= 0:
+        return temperature(c, t)
+    if len(c) < 2:
+        return c
+    p = softmax(c.logits)
+    p = p[p > 0]
+    normalized = float(-(p * np.log(p)).sum()) / float(np.log(np.float32(len(c))))
+    low, high = max(0.0, t - spread), t + spread
+    return temperature(c, low + (high - low) * max(0.0, normalized) ** exponent)
+
+
+def _smallest(x: np.ndarray, k: int) -> np.ndarray:
+    """Indices of the k smallest, in ascending order; of equal ones the first."""
+    if k >= len(x):
+        return np.argsort(x, kind="stable")
+    index = np.flatnonzero(x <= np.partition(x, k - 1)[k - 1])
+    return index[np.argsort(x[index], kind="stable")[:k]]

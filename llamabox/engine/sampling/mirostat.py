@@ -1,0 +1,53 @@
+"""Mirostat 1 and 2: choose tokens so that their surprise stays near a target.  arXiv:2007.14966"""
+
+import math
+
+import numpy as np
+
+from llamabox.engine.sampling.candidates import Candidates, draw, softmax
+
+M = 100  # how many of the most probable tokens estimate the exponent of Zipf's law, in version 1
+
+
+class Mirostat:
+    """version 1 or 2; tau: target surprise in bits; eta: learning rate. mu, twice tau at first, follows the text."""
+
+    def __init__(self, version: int, tau: float, eta: float, n_vocab: int):
+        self._cut = self._cut_1 if version == 1 else self._cut_2
+        self._tau, self._eta, self._n_vocab = tau, eta, n_vocab
+        self.mu = 2 * tau
+
+    def candidates(self, c: Candidates) -> Candidates:
+        """Those that mu allows, at least one, in order."""
+        return c.sort() if len(c) < 2 else self._cut(c.sort())
+
+    def choose(self, c: Candidates, rng: np.random.Generator) -> int:
+        """A token id; mu moves by how surprising it was."""
+        c = self.candidates(c)
+        index = draw(c, rng)
+        surprise = -math.log2(softmax(c.logits)[index])
+        self.mu -= self._eta * (surprise - self._tau)
+        return c.token(index)
+
+    def _cut_1(self, c: Candidates) -> Candidates:
+        p = softmax(c.logits[:M])
+        p = p[p > 0]
+        if len(p) < 2:
+            return c.take(slice(0, 1), True)
+        ranks = np.arange(1, len(p), dtype=np.float32)
+        t = np.log((ranks + 1) / ranks)
+        s = float((t * np.log(p[:-1] / p[1:])).sum() / (t * t).sum())
+        return c.take(slice(0, max(1, self._k(s))), True)
+
+    def _k(self, s: float) -> int:
+        """How many tokens of a Zipf law with exponent s give a surprise of mu; the vocabulary's size at most."""
+        epsilon = s - 1
+        with np.errstate(all="ignore"):
+            base = epsilon * np.float64(2) ** self.mu / (1 - np.float64(self._n_vocab) ** -epsilon)
+            k = base ** (1 / np.float64(s))
+        return int(k) if k < self._n_vocab else self._n_vocab
+
+    def _cut_2(self, c: Candidates) -> Candidates:
+        with np.errstate(divide="ignore"):
+            surprise = -np.log2(softmax(c.logits))
+        return c.take(slice(0, max(1, int(np.searchsorted(surprise, self.mu, side="right")))), True)

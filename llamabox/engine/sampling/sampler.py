@@ -1,0 +1,113 @@
+"""Sampler: the chain of one request, from logits to a token. Its random generator and history are the request's own."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import numpy as np
+
+from llamabox.engine.request import GenerationError, SamplingParams
+from llamabox.engine.sampling import filters
+from llamabox.engine.sampling.candidates import Candidates, draw
+from llamabox.engine.sampling.dry import Breakers, Dry
+from llamabox.engine.sampling.mirostat import Mirostat
+from llamabox.engine.sampling.penalties import Penalties
+
+Filter = Callable[[Candidates], Candidates]
+
+
+class Sampler:
+    """Chooses the tokens of one request.
+
+    prompt    token ids that penalties count too
+    n_ctx     tokens of the sequence's context, which a last_n of -1 stands for
+    banned    ids that are never chosen (ignore_eos)
+    breakers  see dry.find_breakers
+    """
+
+    def __init__(
+        self,
+        params: SamplingParams,
+        prompt: Sequence[int],
+        n_vocab: int,
+        n_ctx: int,
+        banned: frozenset[int] = frozenset(),
+        breakers: Breakers | None = None,
+    ):
+        self._params, self._n_ctx = params, n_ctx
+        self._rng = np.random.default_rng(None if params.seed in (None, -1) else params.seed % 2**64)
+        bias = [*params.logit_bias, *((id, -np.inf) for id in sorted(banned))]
+        self._bias_ids = np.array([id for id, _ in bias], np.int64)
+        self._bias = np.array([value for _, value in bias], np.float32)
+        self._histories: list[Penalties | Dry] = []
+        self._mirostat = None
+        if params.mirostat == 0:
+            made = [self._filter(name, prompt, breakers) for name in params.samplers]
+            self._filters = [f for f in made if f is not None]
+        else:
+            self._filters = [partial(filters.temperature, t=params.temperature)]
+            self._mirostat = Mirostat(params.mirostat, params.mirostat_tau, params.mirostat_eta, n_vocab)
+
+    def sample(self, logits: np.ndarray) -> int:
+        """The next token.  logits f32 (V,), not changed.
+
+        Errors:  GenerationError when no token is possible
+        """
+        c = Candidates(None, self._biased(logits))
+        for apply in self._filters:
+            c = apply(c)
+        if not c.logits.max() > -np.inf:
+            raise GenerationError("no token can be chosen: logit_bias and the samplers exclude all of them")
+        token = self._mirostat.choose(c, self._rng) if self._mirostat is not None else c.token(draw(c, self._rng))
+        for history in self._histories:
+            history.accept(token)
+        return token
+
+    def _biased(self, logits: np.ndarray) -> np.ndarray:
+        if len(self._bias_ids) == 0:
+            return logits
+        logits = logits.copy()
+        np.add.at(logits, self._bias_ids, self._bias)  # an id may be named twice
+        return logits
+
+    def _filter(self, name: str, prompt: Sequence[int], breakers: Breakers | None) -> Filter | None:
+        """One stage of the chain; None when its parameters turn it off."""
+        p = self._params
+        if name == "penalties":
+            return self._penalties(prompt)
+        if name == "dry":
+            return self._dry(prompt, breakers)
+        if name == "top_k":
+            return partial(filters.top_k, k=p.top_k)
+        if name == "typ_p":
+            return partial(filters.typ_p, p=p.typical_p)
+        if name == "top_p":
+            return partial(filters.top_p, p=p.top_p)
+        if name == "min_p":
+            return partial(filters.min_p, p=p.min_p)
+        if name == "xtc":
+            return partial(filters.xtc, probability=p.xtc_probability, threshold=p.xtc_threshold, rng=self._rng)
+        if name == "temperature":
+            return partial(
+                filters.dynamic_temperature, t=p.temperature, spread=p.dynatemp_range, exponent=p.dynatemp_exponent
+            )
+        raise ValueError(f"sampler: found {name!r}, expected one of names.NAMES")
+
+    def _penalties(self, prompt: Sequence[int]) -> Filter | None:
+        p, last_n = self._params, self._window(self._params.repeat_last_n)
+        if last_n == 0 or (p.repeat_penalty, p.presence_penalty, p.frequency_penalty) == (1, 0, 0):
+            return None
+        penalties = Penalties(prompt, last_n, p.repeat_penalty, p.presence_penalty, p.frequency_penalty)
+        self._histories.append(penalties)
+        return penalties.apply
+
+    def _dry(self, prompt: Sequence[int], breakers: Breakers | None) -> Filter | None:
+        p, last_n = self._params, self._window(self._params.dry_penalty_last_n)
+        if p.dry_multiplier == 0 or p.dry_base < 1 or last_n == 0:
+            return None
+        breakers = breakers if breakers is not None else {}
+        dry = Dry(prompt, p.dry_multiplier, p.dry_base, p.dry_allowed_length, last_n, breakers)
+        self._histories.append(dry)
+        return dry.apply
+
+    def _window(self, last_n: int) -> int:
+        return self._n_ctx if last_n < 0 else last_n

@@ -1,0 +1,111 @@
+"""Scheduler: which sequences run in the next step, and how many tokens of each. No arrays, no clocks."""
+
+from collections import deque
+from dataclasses import dataclass
+
+from llamabox.engine.kv_memory import KVMemory
+from llamabox.engine.sequence import Sequence
+from llamabox.kernels import BLOCK
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """One sequence's part of a step: its next `count` tokens, from position `start`.
+
+    samples  the last of them is the last of the sequence, so its logits give the next token
+    """
+
+    sequence: Sequence
+    start: int
+    count: int
+    samples: bool
+
+
+class Scheduler:
+    """First come, first served. n_running: sequences that may run at once."""
+
+    def __init__(self, memory: KVMemory, n_running: int):
+        self._memory, self._n_running = memory, n_running
+        self.waiting: deque[Sequence] = deque()
+        self.running: list[Sequence] = []
+        self.n_reused = 0  # tokens found in the cache, in all
+
+    def add(self, sequence: Sequence) -> None:
+        """A new sequence joins the queue."""
+        self.waiting.append(sequence)
+
+    def remove(self, sequence: Sequence, keep: bool = True) -> None:
+        """The sequence is over, at whatever stage; its blocks become free or, if keep, cache."""
+        if sequence.table is None:
+            self.waiting.remove(sequence)
+            return
+        self.running.remove(sequence)
+        if keep:
+            self._memory.close(sequence.table, sequence.tokens, sequence.n_computed)
+        else:
+            self._memory.discard(sequence.table)
+        sequence.table = None
+
+    def admit(self) -> None:
+        """Let waiting sequences run while there is room. One that waits for a prefix keeps its place."""
+        room = self._n_running - len(self.running)
+        for sequence in list(self.waiting)[: max(room, 0)]:
+            if self._awaits_prefix(sequence):
+                continue
+            self.waiting.remove(sequence)
+            sequence.admitted(*self._memory.open(sequence.tokens, sequence.request.cache_prompt))
+            self.running.append(sequence)
+            self.n_reused += sequence.n_cached
+
+    def plan(self, n_rows: int) -> list[Work]:
+        """At most n_rows rows (but always one for each that decodes): all that decode, then prefill, shared evenly.
+
+        A prompt that needs less than its share leaves the rest to the longer ones.
+        """
+        decoding = [s for s in self.running if s.is_decoding]
+        prefilling = sorted((s for s in self.running if not s.is_decoding), key=lambda s: s.n_left)
+        works = [self._work(s, 1) for s in decoding]
+        n_rows -= len(decoding)
+        for i, sequence in enumerate(prefilling):
+            count = min(sequence.n_left, -(-max(n_rows, 0) // (len(prefilling) - i)))
+            if count > 0:
+                works.append(self._work(sequence, count))
+                n_rows -= count
+        return [w for w in works if w is not None]
+
+    def computed(self, work: Work) -> None:
+        """The step has stored the keys and values of these tokens."""
+        work.sequence.n_computed += work.count
+        self._memory.publish(work.sequence.table, work.sequence.tokens, work.sequence.n_computed)
+
+    def _work(self, sequence: Sequence, count: int) -> Work | None:
+        """None when there is no block for it: it then waits for the next step."""
+        if not self._memory.grow(sequence.table, sequence.n_computed + count):
+            return None
+        return Work(sequence, sequence.n_computed, count, count == sequence.n_left)
+
+    def _awaits_prefix(self, sequence: Sequence) -> bool:
+        """True when a running sequence is just computing more of this one's prefix than the cache holds."""
+        if not sequence.request.cache_prompt:
+            return False
+        cached = None
+        for other in self.running:
+            if other.is_decoding or not other.request.cache_prompt:
+                continue
+            n_equal = shared_blocks(sequence.tokens, other.tokens) * BLOCK
+            if n_equal <= other.n_computed:
+                continue
+            if cached is None:
+                cached = self._memory.match(sequence.tokens)
+            if n_equal > cached:
+                return True
+        return False
+
+
+def shared_blocks(a: list[int], b: list[int]) -> int:
+    """How many leading full blocks of a and b are equal; the last token of a does not count."""
+    limit = min(len(a) - 1, len(b))
+    for start in range(0, limit - BLOCK + 1, BLOCK):
+        if a[start : start + BLOCK] != b[start : start + BLOCK]:
+            return start // BLOCK
+    return max(limit, 0) // BLOCK

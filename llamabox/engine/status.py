@@ -1,0 +1,37 @@
+"""EngineStatus: a picture of the engine after a step, for /health, /slots and /metrics. Frozen data."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class SequenceStatus:
+    """One request. state: "waiting", "prefill" or "decode"; counts in tokens."""
+
+    request_id: str
+    state: str
+    n_prompt: int
+    n_computed: int
+    n_cached: int
+    n_predicted: int
+
+
+@dataclass(frozen=True)
+class EngineStatus:
+    """running and waiting requests, KV blocks (used: held by sequences; cached: kept for reuse), and counters since start.
+
+    A step's seconds are divided between prompt and prediction by its rows.
+    """
+
+    running: int = 0
+    waiting: int = 0
+    kv_blocks: int = 0
+    kv_used: int = 0
+    kv_cached: int = 0
+    requests: int = 0  # ended, in whatever way
+    steps: int = 0
+    prompt_tokens: int = 0  # computed, without those found in the cache
+    prompt_seconds: float = 0.0
+    cached_tokens: int = 0  # found in the cache
+    predicted_tokens: int = 0
+    predicted_seconds: float = 0.0
+    sequences: tuple[SequenceStatus, ...] = ()

@@ -96,15 +96,10 @@ class Conversation:
 
     def answer(self, message: str) -> None:
         """Print the model's answer to a message and remember both."""
-        self.messages.append({"role": "user", "content": message})
-        prompt = self.template.render(self.messages)
-        text = show(pieces(self.model, self._encode(prompt), self.options))
-        self.messages.append({"role": "assistant", "content": text})
+        from llamabox.chat import build_prompt
 
-    def _encode(self, prompt: str) -> list[int]:
-        """The ids of a rendered template; the model's first token is added unless the template wrote it."""
-        tokenizer = self.model.tokenizer
-        ids = tokenizer.encode(prompt, add_special=False, parse_special=True)
-        if tokenizer.add_bos and ids[:1] != [tokenizer.bos]:
-            ids = [tokenizer.bos, *ids]
-        return ids
+        self.messages.append({"role": "user", "content": message})
+        prompt = build_prompt(self.template, self.messages)
+        ids = self.model.tokenizer.encode(prompt, add_special=True, parse_special=True)
+        text = show(pieces(self.model, ids, self.options))
+        self.messages.append({"role": "assistant", "content": text})

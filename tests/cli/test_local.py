@@ -1,0 +1,184 @@
+"""From options to the machine and the model: devices, CPUs, -m, load and sampling arguments, the server's settings."""
+
+import logging
+import os
+from dataclasses import asdict
+
+import pytest
+
+from llamabox.assets import tiny_chat_path
+from llamabox.cli import affinity
+from llamabox.cli.affinity import apply_affinity
+from llamabox.cli.devices import check_devices
+from llamabox.cli.main import main
+from llamabox.cli.model import LOCAL, load_arguments, model_path, rope_arguments, sampling_arguments
+from llamabox.cli.options import ALL_OPTIONS, OptionError, parse_options
+from llamabox.cli.serve import server_settings
+from llamabox.engine.request import SamplingParams
+
+
+def options(*argv, **env):
+    return parse_options(argv, env)
+
+
+def test_devices_names_the_cpu(capsys):
+    assert main(["devices"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("available devices:\n  CPU: ") and f"{len(os.sched_getaffinity(0))} cores" in out
+    assert main(["--list-devices"]) == 0
+    assert capsys.readouterr().out.splitlines()[0] == "available devices:"
+
+
+@pytest.mark.parametrize("name", ["CUDA0", "none,Vulkan1"])
+def test_an_absent_device_is_an_error(name):
+    absent = name.split(",")[-1]
+    with pytest.raises(OptionError, match=f"^-dev: found '{absent}', expected none or a device that is present: CPU$"):
+        check_devices(options("-dev", name))
+    with pytest.raises(OptionError, match=f"^LLAMA_ARG_DEVICE: found '{absent}'"):
+        check_devices(options(LLAMA_ARG_DEVICE=name))
+
+
+def test_devices_that_are_there_pass(caplog):
+    check_devices(options("-dev", "none"))
+    check_devices(options("-dev", "CPU"))
+    check_devices(options())
+    assert caplog.records == []
+
+
+def test_one_warning_for_all_gpu_options(caplog):
+    check_devices(options("-ngl", "99", "-mg", "0", "-sm", "row", "-ts", "3,1", "-nkvo"))
+    assert [(record.levelno, record.getMessage()) for record in caplog.records] == [
+        (logging.WARNING, "no GPU is present: -ngl, -mg, -sm, -ts, -nkvo are without effect")
+    ]
+    caplog.clear()
+    check_devices(options(LLAMA_ARG_N_GPU_LAYERS="5"))
+    assert caplog.messages == ["no GPU is present: LLAMA_ARG_N_GPU_LAYERS is without effect"]
+
+
+def test_affinity_binds_to_the_mask_and_the_range_together(monkeypatch):
+    bound = []
+    monkeypatch.setattr(affinity.os, "sched_getaffinity", lambda pid: {0, 1, 2, 3})
+    monkeypatch.setattr(affinity.os, "sched_setaffinity", lambda pid, cpus: bound.append(set(cpus)))
+    apply_affinity(options())
+    apply_affinity(options("-C", "1", "-Cr", "2-3"))
+    apply_affinity(options("-Cr", "1-1"))
+    assert bound == [{0, 2, 3}, {1}]
+    with pytest.raises(OptionError, match="^-C: found CPU 4, expected CPUs among 0, 1, 2, 3$"):
+        apply_affinity(options("-C", "0x11"))
+
+
+def test_affinity_that_the_system_lacks_is_an_error(monkeypatch):
+    monkeypatch.delattr(affinity.os, "sched_setaffinity")
+    with pytest.raises(OptionError, match="^-Cr: this system offers no CPU affinity$"):
+        apply_affinity(options("-Cr", "0-1"))
+
+
+def test_the_model_is_the_one_named_or_the_shipped_one(files):
+    assert str(model_path(options("-m", files.model))) == files.model
+    with pytest.raises(OptionError, match="^-m /no/such.gguf: found no such file, expected a GGUF file$"):
+        model_path(options("-m", "/no/such.gguf"))
+    with pytest.raises(OptionError, match=f"^LLAMA_ARG_MODEL {files.folder}: found a folder, expected a GGUF file$"):
+        model_path(options(LLAMA_ARG_MODEL=files.folder))
+
+
+def test_without_m_the_path_is_that_of_the_shipped_model(monkeypatch, tmp_path):
+    monkeypatch.setattr("llamabox.assets.files", lambda package: tmp_path)
+    with pytest.raises(FileNotFoundError, match="missing from this installation"):
+        model_path(options())
+    (tmp_path / "tiny-chat.gguf").touch()
+    assert model_path(options()) == tiny_chat_path() == tmp_path / "tiny-chat.gguf"
+
+
+def test_load_arguments():
+    assert load_arguments(options()) == {
+        "backend": "cpu",
+        "cache_type_k": "f16",
+        "cache_type_v": "f16",
+        "mmap": True,
+        "mlock": False,
+        "overrides": (),
+    }
+    argv = "--backend numpy -ctk f32 -ctv bf16 --no-mmap --mlock -t 3 --override-kv a=int:1 --rope-freq-base 5e5"
+    assert load_arguments(options(*argv.split())) == {
+        "backend": "numpy",
+        "cache_type_k": "f32",
+        "cache_type_v": "bf16",
+        "mmap": False,
+        "mlock": True,
+        "overrides": ("a=int:1",),
+        "threads": 3,
+        "rope_freq_base": 500000.0,
+    }
+
+
+@pytest.mark.parametrize(
+    "argv, arguments",
+    [
+        ("", {}),
+        ("--rope-scale 4", {"rope_freq_scale": 0.25}),
+        ("--rope-freq-scale 0.5", {"rope_freq_scale": 0.5}),
+        (
+            "--rope-scaling yarn --yarn-orig-ctx 4096 --yarn-ext-factor 0 --yarn-attn-factor 1.5",
+            {"rope_scaling": "yarn", "yarn_orig_ctx": 4096, "yarn_ext_factor": 0.0, "yarn_attn_factor": 1.5},
+        ),
+        ("--yarn-beta-fast 16 --yarn-beta-slow 2", {"yarn_beta_fast": 16.0, "yarn_beta_slow": 2.0}),
+        ("--yarn-orig-ctx 0 --yarn-ext-factor -1", {}),  # the values that ask for the model's own
+    ],
+)
+def test_rope_arguments(argv, arguments):
+    from llamabox.models.metadata import ModelOptions
+
+    assert rope_arguments(options(*argv.split())) == arguments
+    ModelOptions(**arguments)
+
+
+def test_the_defaults_of_the_options_are_those_of_the_engine():
+    ours = asdict(SamplingParams(**sampling_arguments(options())))
+    assert ours == asdict(SamplingParams()) | {"seed": -1}
+
+
+def test_sampling_arguments_follow_the_options():
+    argv = "--temp 0.1 --top-k 5 --typical 0.5 --mirostat 2 --mirostat-lr 0.2 --mirostat-ent 3 -l 5+1 -s 7"
+    got = sampling_arguments(options(*argv.split(), "--sampling-seq", "kt"))
+    assert (
+        got
+        | {
+            "temperature": 0.1,
+            "top_k": 5,
+            "typical_p": 0.5,
+            "mirostat": 2,
+            "mirostat_eta": 0.2,
+            "mirostat_tau": 3.0,
+            "logit_bias": ((5, 1.0),),
+            "seed": 7,
+            "samplers": ("top_k", "temperature"),
+        }
+        == got
+    )
+
+
+def test_chat_and_complete_take_every_option_they_name():
+    assert set(ALL_OPTIONS.only(*LOCAL).defaults) == set(LOCAL)
+
+
+def test_server_settings(files):
+    settings = server_settings(options("-m", files.model))
+    assert (settings.path, settings.alias, settings.host, settings.port) == (files.model, None, "127.0.0.1", 8080)
+    assert (settings.n_ctx, settings.n_parallel, settings.n_batch, settings.n_ubatch) == (4096, 1, 2048, 512)
+    assert (settings.timeout_s, settings.idle_s, settings.keepalive_s, settings.n_threads) == (600, 60, 15, -1)
+    assert settings.continuous and settings.warmup and not settings.rope_changed
+    assert settings.defaults.cache_prompt and not settings.defaults.special and settings.defaults.n_predict == -1
+    argv = (
+        "-a nick --host ::1 --port 0 -to 5 --conn-idle 6 --conn-keepalive 7 --threads-http 8 -c 512 -np 4 -b 64 -ub 32 "
+        "-nocb --no-warmup --no-cache-prompt -sp -n 9 --temp 0 --rope-scale 2 -ctk f32 "
+        "--chat-template chatml --chat-template-file t.jinja"
+    )
+    settings = server_settings(options("-m", files.model, *argv.split()))
+    assert (settings.alias, settings.host, settings.port, settings.n_threads) == ("nick", "::1", 0, 8)
+    assert (settings.timeout_s, settings.idle_s, settings.keepalive_s) == (5, 6, 7)
+    assert (settings.n_ctx, settings.n_parallel, settings.n_batch, settings.n_ubatch) == (512, 4, 64, 32)
+    assert not settings.continuous and not settings.warmup and settings.rope_changed
+    assert not settings.defaults.cache_prompt and settings.defaults.special and settings.defaults.n_predict == 9
+    assert settings.defaults.sampling.temperature == 0
+    assert settings.load["cache_type_k"] == "f32" and settings.load["rope_freq_scale"] == 0.5
+    assert (settings.chat_template, settings.chat_template_file) == ("chatml", "t.jinja")

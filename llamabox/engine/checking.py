@@ -1,4 +1,4 @@
-"""What a request must satisfy before the engine takes it: every number finite and in range, every id in the vocabulary."""
+"""What a request must satisfy before the engine takes it: numbers finite and in range, ids in the vocabulary."""
 
 import math
 from collections.abc import Sequence

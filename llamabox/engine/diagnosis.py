@@ -23,4 +23,4 @@ def describe_failure(model, tokens: list[int], start: int, table, kv: KVCache) -
     finally:
         model.ops.listener = listener
     where = f"first in {bad[0]} (value-layer)" if bad else "in the logits alone"
-    return f"the model's logits at position {len(tokens) - 1} are NaN or infinite, {where}: the file or a kernel is damaged"
+    return f"the logits at position {len(tokens) - 1} are NaN or infinite, {where}: the file or a kernel is damaged"

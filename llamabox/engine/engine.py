@@ -37,15 +37,13 @@ class Engine:
 
     def __init__(self, model, tokenizer, options: EngineOptions):
         if model.is_encoder or not model.causal:
-            raise RequestError(
-                f"model: {model.arch} has no next-token head, or one that sees the whole text: it gives embeddings, no text"
-            )
+            raise RequestError(f"model: {model.arch} gives embeddings and no text")
         self.model, self.tokenizer, self.options = model, tokenizer, options
         n_blocks = options.n_parallel * -(-options.n_seq // BLOCK)
         self._kv = model.ops.kv_cache(model.config.kv_shapes(), n_blocks, options.cache_type_k, options.cache_type_v)
         self._memory = KVMemory(n_blocks, self._kv.copy_block)
         self._scheduler = Scheduler(self._memory, options.n_running)
-        self._pace = Pace(min(options.n_batch, options.n_ubatch), options.max_step_s)
+        self._pace = self._new_pace()
         self._end_ids = frozenset() if tokenizer is None else tokenizer.end_ids
         self._status = EngineStatus(kv_blocks=n_blocks)
         self._breakers = lru_cache(maxsize=32)(self._find_breakers)
@@ -115,11 +113,11 @@ class Engine:
     # ---- for the thread that steps ----------------------------------------------------------------------------------
 
     def step(self) -> bool:
-        """Run one batch: a token for each sequence that decodes, and some prefill. False when there is nothing to do."""
+        """Run one batch: a token for each sequence that decodes, and some prefill. False: nothing to do."""
         self._take_in()
         self._scheduler.admit()
         n_decoding = sum(s.is_decoding for s in self._scheduler.running)
-        works = self._scheduler.plan(self._pace.rows(n_decoding))
+        works = self._scheduler.plan(self._pace.prefill_rows(n_decoding))
         started = time.monotonic()
         if works:
             self._compute(works)
@@ -129,12 +127,13 @@ class Engine:
         return bool(works)
 
     def warm_up(self) -> None:
-        """Run a prefill and a decode step on token 0, so that kernels are compiled and weights are in memory."""
-        count = min(32, self.options.n_seq - 1)
-        generation = self.submit(GenerationRequest((0,) * count, n_predict=2, ignore_eos=True, cache_prompt=False))
+        """Run some prefill and decode steps before `start`: kernels get compiled, weights get into memory."""
+        prompt = (0,) * min(32, self.options.n_seq - 1)
+        for n_predict in range(2, 2 + min(2, self.options.n_running)):  # decode of two sequences, then of one
+            self.submit(GenerationRequest(prompt, n_predict=n_predict, ignore_eos=True, cache_prompt=False))
         while self._n_open > 0:
             self.step()
-        generation.next_event(0)
+        self._pace, self._status = self._new_pace(), EngineStatus(kv_blocks=self._memory.n_blocks)
 
     def _run(self) -> None:
         while not (self._closing and self._n_open == 0):
@@ -246,6 +245,9 @@ class Engine:
                 for q in sequences
             ),
         )
+
+    def _new_pace(self) -> Pace:
+        return Pace(min(self.options.n_batch, self.options.n_ubatch), self.options.max_step_s)
 
     def _find_breakers(self, texts: tuple[str, ...]) -> Breakers:
         if self.tokenizer is None:

@@ -1,6 +1,6 @@
-"""Pace: how many rows a step may have, so that prefill never keeps those who decode waiting for long.
+"""Pace: how much prefill a step may hold, so that those who decode never wait for long.
 
-A controller with one state, the rows a second that steps with prefill reach. A step aims at half of the gap that is
+A controller with one state: the rows a second that steps with prefill reach. A step aims at half of the gap that is
 allowed; one that overran shrinks the next in proportion, one that was full and short lets it grow, at most twofold.
 """
 
@@ -9,20 +9,19 @@ ALONE_S = 1.0  # aim of a step while nobody decodes: how long a new request or a
 
 
 class Pace:
-    """max_rows: rows of any step; max_gap_s: longest gap between two tokens of a sequence."""
+    """max_rows: most rows of prefill in a step; max_gap_s: longest gap between two tokens of a sequence."""
 
     def __init__(self, max_rows: int, max_gap_s: float):
         self._max_rows, self._aim_s = max_rows, max_gap_s / 2
         self._rows_per_s: float | None = None
         self._decode_s = 0.0  # recent duration of steps without prefill
 
-    def rows(self, n_decoding: int) -> int:
-        """Rows that the next step may have in all; at least one more than those that decode, if max_rows allows."""
+    def prefill_rows(self, n_decoding: int) -> int:
+        """Rows of prefill that the next step may have, at least 1, beside n_decoding sequences that decode."""
         if self._rows_per_s is None:
-            wanted = FIRST_ROWS
-        else:
-            wanted = int(self._rows_per_s * self._aim(n_decoding))
-        return min(max(wanted, n_decoding + 1), self._max_rows)
+            return min(FIRST_ROWS, self._max_rows)
+        rows = int(self._rows_per_s * self._aim(n_decoding)) - n_decoding
+        return min(max(rows, 1), self._max_rows)
 
     def measured(self, n_prefill: int, n_decoding: int, seconds: float) -> None:
         """A step with that many rows of prefill and of decoding took so long."""
@@ -30,11 +29,11 @@ class Pace:
         if n_prefill == 0:
             self._decode_s = seconds if self._decode_s == 0 else 0.8 * self._decode_s + 0.2 * seconds
             return
-        n_rows = n_prefill + n_decoding
+        rows_per_s = (n_prefill + n_decoding) / seconds
         if self._rows_per_s is None or seconds > self._aim(n_decoding):
-            self._rows_per_s = n_rows / seconds
-        elif n_rows >= 0.8 * self.rows(n_decoding):
-            self._rows_per_s = min(n_rows / seconds, 2 * self._rows_per_s)
+            self._rows_per_s = rows_per_s
+        elif n_prefill >= 0.8 * self.prefill_rows(n_decoding):
+            self._rows_per_s = min(rows_per_s, 2 * self._rows_per_s)
 
     def _aim(self, n_decoding: int) -> float:
         """Seconds. Where decoding alone is slower than the aim, prefill gets half as much time again."""

@@ -91,7 +91,7 @@ class GenerationRequest:
 
 @dataclass(frozen=True)
 class Timings:
-    """Counts in tokens, durations in milliseconds. n_cached prompt tokens were found in the cache, n_prompt computed."""
+    """Counts in tokens, durations in milliseconds. Of the prompt, n_cached came from the cache, n_prompt were computed."""
 
     n_cached: int
     n_prompt: int
@@ -110,7 +110,7 @@ class TextEvent:
 
 @dataclass(frozen=True)
 class FinishEvent:
-    """The last event. reason: "eos", "word" (a stop text; `stopping_word`), "limit" (n_predict or context), "cancelled"."""
+    """The last event. reason: "eos", "word" (a stop text), "limit" (n_predict or the context), "cancelled"."""
 
     reason: str
     stopping_word: str

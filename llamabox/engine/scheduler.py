@@ -58,16 +58,15 @@ class Scheduler:
             self.n_reused += sequence.n_cached
 
     def plan(self, n_rows: int) -> list[Work]:
-        """At most n_rows rows (but always one for each that decodes): all that decode, then prefill, shared evenly.
+        """One token for each that decodes, and at most n_rows of prefill, shared evenly.
 
         A prompt that needs less than its share leaves the rest to the longer ones.
         """
         decoding = [s for s in self.running if s.is_decoding]
         prefilling = sorted((s for s in self.running if not s.is_decoding), key=lambda s: s.n_left)
         works = [self._work(s, 1) for s in decoding]
-        n_rows -= len(decoding)
         for i, sequence in enumerate(prefilling):
-            count = min(sequence.n_left, -(-max(n_rows, 0) // (len(prefilling) - i)))
+            count = min(sequence.n_left, -(-n_rows // (len(prefilling) - i)))
             if count > 0:
                 works.append(self._work(sequence, count))
                 n_rows -= count

@@ -17,7 +17,7 @@ class SequenceStatus:
 
 @dataclass(frozen=True)
 class EngineStatus:
-    """running and waiting requests, KV blocks (used: held by sequences; cached: kept for reuse), and counters since start.
+    """Requests running and waiting, KV blocks (used: held by sequences; cached: kept for reuse), counters since start.
 
     A step's seconds are divided between prompt and prediction by its rows.
     """

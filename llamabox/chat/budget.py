@@ -1,8 +1,9 @@
 """What one rendering may use: processor time, memory, text length, items and depth.
 
-A chat template is a program from a file that somebody else made, and it runs in a thread of the server, so it must neither
-hang nor fill the memory. Every operation of the sandbox goes through one `Budget`, which bounds each single value (so that no
-single operation of the interpreter runs long) and the sum of all of them (so that many small ones do not either):
+A chat template is a program from a file that somebody else made, and it runs in a thread of the server, so it must
+neither hang nor fill the memory. Every operation of the sandbox goes through one `Budget`, which bounds each single
+value (so that no single operation of the interpreter runs long) and the sum of all of them (so that many small ones do
+not either):
 
 - `tick` counts work and looks at the clock now and then;
 - `room` refuses a text before it is built, `charge` sums the bytes of everything built and never gives back;
@@ -90,7 +91,7 @@ class Budget:
         return value
 
     def made_of(self, value: list | tuple | str, *parts: list | tuple | str):
-        """Account for a concatenation or a slice, whose measure follows from its parts without visiting the elements."""
+        """Account for a concatenation or a slice; its measure follows from its parts without visiting the elements."""
         if isinstance(value, str):
             return self.made(value)
         self.room_for_items(len(value))
@@ -122,8 +123,8 @@ class Budget:
     def lazy(self, values: Iterable, source) -> Iterator:
         """`each`, for an iterator that reads from `source` and that a template can keep.
 
-        A chain of such iterators may not grow longer than MAX_DEPTH: the interpreter frees it recursively, on the thread's
-        C stack.
+        A chain of such iterators may not grow longer than MAX_DEPTH: the interpreter frees it recursively, on the
+        thread's C stack.
         """
         iterator = self.each(values)
         self.charge(ENTRY_BYTES)

@@ -1,7 +1,7 @@
 """The filters and tests that chat templates may use: Jinja's own, each behind the rendering's budget.
 
-Left out of Jinja's set are those that no prompt needs and that are costly to bound: pprint, random, striptags, urlencode,
-urlize, wordwrap, xmlattr, filesizeformat. A template that names one does not compile.
+Left out of Jinja's set are those that no prompt needs and that are costly to bound: pprint, random, striptags,
+urlencode, urlize, wordwrap, xmlattr, filesizeformat. A template that names one does not compile.
 """
 
 import json
@@ -22,7 +22,7 @@ MAX_DIGITS = 400  # of `round`: more decimals, or tens, than any float has
 
 
 def _first_argument(function, context) -> tuple:
-    """What Jinja passes to `function` before the value: the environment, the context, its evaluation part, or nothing."""
+    """What Jinja passes to `function` before the value: the environment, the context, its evaluation part, or none."""
     pass_arg = getattr(function, "jinja_pass_arg", None)
     if pass_arg is None:
         return ()
@@ -32,8 +32,8 @@ def _first_argument(function, context) -> tuple:
 def _guarded(name: str, check=None, gather=False, keeps=False):
     """Jinja's filter of that name behind the budget.
 
-    check(budget, value, *args, **kwargs) refuses a call beforehand; `gather` hands over iterables as lists, read tick by
-    tick; `keeps` marks filters whose result existed before, so that it is not charged again.
+    check(budget, value, *args, **kwargs) refuses a call beforehand; `gather` hands over iterables as lists, read tick
+    by tick; `keeps` marks filters whose result existed before, so that it is not charged again.
     """
 
     function = DEFAULT_FILTERS[name]
@@ -54,7 +54,7 @@ def _guarded(name: str, check=None, gather=False, keeps=False):
     return wrapper
 
 
-# --- checks ---------------------------------------------------------------------------------------------------------------
+# --- checks ---------------------------------------------------------------------------------------
 
 
 def _short(budget, value, *args, **kwargs):
@@ -99,7 +99,7 @@ def _check_words(budget, value, *args, **kwargs):
     budget.room_for_items(1 + sum(map(budget.text(value).count, WHITE_SPACE)))
 
 
-# --- filters written here ---------------------------------------------------------------------------------------------------
+# --- filters written here -------------------------------------------------------------------------
 
 
 @pass_context

@@ -13,7 +13,7 @@ WHITE_SPACE = tuple(c for c in map(chr, range(0x3001)) if c.isspace())
 LINE_BREAKS = ("\n", "\r", "\v", "\f", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029")
 
 
-# --- operators: (budget, left, right) -> result -------------------------------------------------------------------------
+# --- operators: (budget, left, right) -> result ---------------------------------------------------
 
 
 def add(budget: Budget, left, right):
@@ -56,7 +56,7 @@ OPERATORS = {
 }
 
 
-# --- formatting ---------------------------------------------------------------------------------------------------------
+# --- formatting -----------------------------------------------------------------------------------
 
 
 def percent_length(budget: Budget, template: str, values) -> int:
@@ -143,7 +143,7 @@ class BoundFormat:
         return type(self._text)(formatter.vformat(self._text, args, kwargs))
 
 
-# --- methods of texts: (budget, text, *args) checks a call before it is made -----------------------------------------------
+# --- methods of texts: (budget, text, *args) checks a call before it is made ----------------------
 
 
 def _check_replace(budget: Budget, text: str, old: str, new: str, count: int = -1) -> None:
@@ -195,7 +195,7 @@ TEXT_METHODS = {
 
 
 def call_text_method(budget: Budget, method, text: str, args: tuple, kwargs: dict):
-    """Call a method of TEXT_METHODS; `join` is written out, because its length shows only while it reads its argument."""
+    """Call a method of TEXT_METHODS; `join` is written out: its length shows only while it reads its argument."""
     name = method.__name__
     if name == "join" and len(args) == 1 and not kwargs:
         return join(budget, args[0], text, method)

@@ -1,8 +1,9 @@
-"""The Jinja environment that chat templates run in: Hugging Face's settings, nothing unsafe in reach, all of it budgeted.
+"""The Jinja environment of chat templates: the settings of Hugging Face, nothing unsafe in reach, all of it budgeted.
 
-Jinja's `ImmutableSandboxedEnvironment` keeps a template away from Python's internals; this one allows only what is listed
-here and routes every operation through a `Budget`. Calls, filters, tests and arithmetic have hooks; what Jinja compiles to
-plain Python (loops, literals, comparisons, `~`, slices, text) is rewritten in the template's syntax tree by `instrument`.
+Jinja's `ImmutableSandboxedEnvironment` keeps a template away from Python's internals; this one allows only what is
+listed here and routes every operation through a `Budget`. Calls, filters, tests and arithmetic have hooks; what Jinja
+compiles to plain Python (loops, literals, comparisons, `~`, slices, text) is rewritten in the template's syntax tree
+by `instrument`.
 """
 
 from datetime import datetime
@@ -38,7 +39,7 @@ ATTRIBUTES = {  # what a template may reach with a dot, besides the keys of a di
 }
 
 
-# --- the globals --------------------------------------------------------------------------------------------------------------
+# --- the globals ----------------------------------------------------------------------------------
 
 
 class RaisedError(JinjaError):
@@ -83,7 +84,7 @@ _BODIES = (Macro, LoopContext, BlockReference)  # callables that run a part of t
 _OBJECTS = (Joiner, BoundFormat, Undefined)  # other callable values
 
 
-# --- the environment ------------------------------------------------------------------------------------------------------------
+# --- the environment ------------------------------------------------------------------------------
 
 
 @pass_context
@@ -167,7 +168,7 @@ class SandboxEnvironment(ImmutableSandboxedEnvironment):
         return result if method.__name__ in ("get", "next", "cycle") else self.budget.made(result)
 
 
-# --- the rewriting of the syntax tree -----------------------------------------------------------------------------------------
+# --- the rewriting of the syntax tree -------------------------------------------------------------
 # The names of these filters hold a space, so a template cannot name them.
 
 

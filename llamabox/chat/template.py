@@ -1,8 +1,8 @@
 """Chat templates: a conversation in, the model's prompt out.
 
-A template is the Jinja program that a model file carries (`tokenizer.chat_template`) or that the user names. It is compiled
-once and rendered many times, from any thread, in the sandbox of `llamabox.chat.sandbox`, with the variables and filters that
-Hugging Face's `apply_chat_template` gives it.
+A template is the Jinja program that a model file carries (`tokenizer.chat_template`) or that the user names. It is
+compiled once and rendered many times, from any thread, in the sandbox of `llamabox.chat.sandbox`, with the variables
+and filters that Hugging Face's `apply_chat_template` gives it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -76,9 +76,9 @@ class ChatTemplate:
     ) -> str:
         """The prompt of a conversation.
 
-        messages, tools and the values of `extra` (further variables of the template) consist of dicts with text keys, lists,
-        texts, numbers, booleans and None, as from JSON; they are not changed. Raises TemplateError, within the budgets, for
-        everything that goes wrong, and when the template itself refuses with `raise_exception`.
+        messages, tools and the values of `extra` (further variables of the template) consist of dicts with text keys,
+        lists, texts, numbers, booleans and None, as from JSON; they are not changed. Raises TemplateError, within the
+        budgets, for everything that goes wrong, and when the template itself refuses with `raise_exception`.
         """
         variables = {
             "bos_token": self.bos_token,

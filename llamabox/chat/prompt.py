@@ -1,0 +1,96 @@
+"""A model's templates and the prompt they make of a conversation."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+
+from llamabox.chat.capabilities import Capabilities, probe
+from llamabox.chat.messages import normalise_messages, normalise_tools
+from llamabox.chat.template import ChatTemplate
+
+log = logging.getLogger(__name__)
+
+CHANNELS = "<|channel|>"  # templates that write channels (gpt-oss) know the role `developer`
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One compiled template and what it can render."""
+
+    template: ChatTemplate
+
+    @cached_property
+    def capabilities(self) -> Capabilities:
+        return probe(self.template)
+
+    def render(self, messages, tools, add_generation_prompt: bool, extra: Mapping[str, object]) -> str:
+        can = self.capabilities
+        messages = normalise_messages(messages, can, knows_developer=CHANNELS in self.template.source)
+        tools = normalise_tools(tools)
+        if tools is None and can.empty_tools:
+            tools = []
+        if tools and not can.tools:
+            log.warning("the chat template does not describe tools to the model, so it will not know of them")
+        return self.template.render(messages, tools=tools, add_generation_prompt=add_generation_prompt, extra=extra)
+
+
+@dataclass(frozen=True)
+class PromptTemplate:
+    """What a model is served with: its template, its template for tools if it has one, and its tokenizer's habits.
+
+    add_bos, add_eos  whether the tokenizer adds these tokens itself, so that a template's own are left out of the
+    prompt
+    """
+
+    default: Variant
+    tool_use: Variant | None = None
+    add_bos: bool = False
+    add_eos: bool = False
+
+    @property
+    def source(self) -> str:
+        """The Jinja text of the default template."""
+        return self.default.template.source
+
+    @property
+    def capabilities(self) -> Capabilities:
+        return self.default.capabilities
+
+    def render(
+        self,
+        messages: Sequence[Mapping],
+        *,
+        tools: Sequence[Mapping] | None = None,
+        add_generation_prompt: bool = True,
+        extra: Mapping[str, object] | None = None,
+        now: datetime | None = None,
+    ) -> str:
+        """The prompt of a conversation in the client's form (see `llamabox.chat.messages`), as text.
+
+        Encode it with `add_special=True, parse_special=True`: a BOS that the template wrote is left out when the
+        tokenizer adds one itself, so the model sees exactly one. `extra` holds further variables of the template (a
+        request's `chat_template_kwargs`); `now` is the time that templates print, the present by default.
+        Raises TemplateError.
+        """
+        now = datetime.now() if now is None else now
+        variables = {
+            "enable_thinking": True,
+            "date_string": now.strftime("%d %b %Y"),
+            "datetime": now.strftime("%b %d %Y"),
+            **(extra or {}),
+        }
+        variant = self.tool_use if tools and self.tool_use is not None else self.default
+        prompt = variant.render(messages, tools, add_generation_prompt, variables)
+        bos, eos = variant.template.bos_token, variant.template.eos_token
+        if self.add_bos and bos:
+            prompt = prompt.removeprefix(bos)
+        if self.add_eos and eos:
+            prompt = prompt.removesuffix(eos)
+        return prompt
+
+
+def build_prompt(template: PromptTemplate, messages: Sequence[Mapping], **options) -> str:
+    """`template.render(messages, **options)`."""
+    return template.render(messages, **options)

@@ -67,8 +67,8 @@ def iq1_s(blocks):
     return _shifted(scales, codes, np.repeat(high >> 15, 4, axis=1))
 
 
-# IQ1_M: 256 values in 56 bytes.  0-31: low 8 bits of codes;  32-47: nibbles for 8 values: 3 high bits of the code, 1
-# bit that makes the shift negative;  48-55: 4 u16: 4 x 3-bit scale of 16 values each, 4 bits of d (f16);  value as IQ1_S
+# IQ1_M: 256 values in 56 bytes.  0-31: low 8 bits of codes;  32-47: nibbles for 8 values: 3 high bits of the code, and
+# 1 that makes the shift negative;  48-55: 4 u16: 4 x 3-bit scale of 16 values each, 4 bits of d (f16);  value as IQ1_S
 def iq1_m(blocks):
     packed = words(blocks, 48, 4, np.uint16)
     d = np.bitwise_or.reduce(packed >> 12 << np.arange(0, 16, 4, dtype=np.uint16), axis=1, keepdims=True)

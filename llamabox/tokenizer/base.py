@@ -30,7 +30,7 @@ class Habits:
 
 
 class Tokenizer:
-    """Text to token ids and back. Subclasses say how a text without special tokens is encoded and what bytes a token has.
+    """Text to token ids and back. Subclasses say how a plain text is encoded and what bytes a token has.
 
     n_vocab: number of tokens. bos, eos, eot, sep, pad, unk: ids or None. end_ids: every end-of-generation token.
     fim: ids of the fill-in-the-middle tokens by "pre", "suf", "mid", "pad", "rep", "sep", as far as there are any.
@@ -109,7 +109,7 @@ class Tokenizer:
         return [self.bos] if self.add_bos else [], [self.eos] if self.add_eos else []
 
     def _encode_text(self, text: str, after_special: bool, ids: list[int]) -> None:
-        """Append the ids of a text without special tokens. after_special: it starts the input or follows such a token."""
+        """Append the ids of a plain text. after_special: it starts the input or follows a special token."""
         raise NotImplementedError
 
     def _bytes_of(self, id: int) -> bytes:

@@ -10,8 +10,7 @@ from llamabox.tokenizer.merging import merge
 from llamabox.tokenizer.pretokenizers import STAGES, find_pretokenizer
 from llamabox.tokenizer.stages import split
 from llamabox.tokenizer.vocab import PREFIX, Kind, Vocab
-
-CACHED_LENGTH, CACHE_SIZE = 64, 50_000
+from llamabox.tokenizer.words import WordCache
 
 
 def _byte_alphabet() -> list[str]:
@@ -49,21 +48,14 @@ class BpeTokenizer(Tokenizer):
             merges = []
         self._merges = merges
         self._ranks = dict(zip(reversed(merges), range(len(merges) - 1, -1, -1), strict=True))  # of equals, the first
-        self._cache: dict[str, list[int]] = {}
+        self._words = WordCache(self._encode_word)
 
     def _encode_text(self, text: str, after_special: bool, ids: list[int]) -> None:
         if self.pre.escape_spaces:
             text = text.replace(" ", ESCAPED_SPACE)
-        cache = self._cache
+        words = self._words
         for word in split(text, STAGES[self.pre.stages]):
-            found = cache.get(word)
-            if found is None:
-                found = self._encode_word(word)
-                if len(word) <= CACHED_LENGTH:
-                    if len(cache) >= CACHE_SIZE:
-                        cache.clear()
-                    cache[word] = found
-            ids += found
+            ids += words[word]
 
     def _encode_word(self, word: str) -> list[int]:
         if not self.pre.raw_bytes:

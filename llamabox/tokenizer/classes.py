@@ -1,8 +1,8 @@
 """Code points folded into a few classes, so that splitting patterns run over one small alphabet.
 
-llama.cpp does not match `\\p{L}` against Unicode text: it replaces every code point beyond ASCII by one byte that stands
-for its class, and runs plain patterns over that. We do the same, since ids depend on it: ASCII stays, white space
-becomes U+000B, the rest one of the characters below. Python's `re` with re.ASCII then has C++'s `\\s` and `\\d`.
+llama.cpp does not match `\\p{L}` against Unicode text: it replaces every code point beyond ASCII by one byte that
+stands for its class, and runs plain patterns over that. We do the same, since ids depend on it: ASCII stays, white
+space becomes U+000B, the rest one of the characters below. Python's `re` with re.ASCII then has C++'s `\\s` and `\\d`.
 """
 
 from functools import cache

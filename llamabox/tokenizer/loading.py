@@ -3,12 +3,20 @@
 from llamabox.tokenizer.base import Tokenizer
 from llamabox.tokenizer.bpe import BpeTokenizer, Gemma4Tokenizer
 from llamabox.tokenizer.errors import TokenizerError
+from llamabox.tokenizer.plamo2 import Plamo2Tokenizer
+from llamabox.tokenizer.rwkv import RwkvTokenizer
 from llamabox.tokenizer.spm import SpmTokenizer
+from llamabox.tokenizer.ugm import UgmTokenizer
+from llamabox.tokenizer.wpm import WpmTokenizer
 
 MODELS: dict[str, type[Tokenizer]] = {
     "llama": SpmTokenizer,
     "gpt2": BpeTokenizer,
     "gemma4": Gemma4Tokenizer,
+    "bert": WpmTokenizer,
+    "t5": UgmTokenizer,
+    "rwkv": RwkvTokenizer,
+    "plamo2": Plamo2Tokenizer,
 }
 
 

@@ -1,4 +1,4 @@
-"""Which tokens are special: ids from the metadata, and the texts by which llama.cpp finds those that files leave out."""
+"""Which tokens are special: ids from the metadata, and texts by which llama.cpp finds those that files leave out."""
 
 from dataclasses import dataclass, field
 

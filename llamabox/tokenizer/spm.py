@@ -3,16 +3,13 @@
 What is no token at the end is spelled in byte tokens.
 """
 
-import re
-
 import numpy as np
 
 from llamabox.tokenizer.base import ESCAPED_SPACE, Habits, Tokenizer
 from llamabox.tokenizer.errors import TokenizerError
 from llamabox.tokenizer.merging import merge
 from llamabox.tokenizer.vocab import Vocab
-
-CACHED_LENGTH, CACHE_SIZE = 64, 50_000
+from llamabox.tokenizer.words import WordCache, safe_cut
 
 
 class SpmTokenizer(Tokenizer):
@@ -23,21 +20,14 @@ class SpmTokenizer(Tokenizer):
         super().__init__(Vocab(metadata), habits)
         ranks = np.unique(-self.vocab.scores, return_inverse=True)[1]  # highest score first; equal scores, equal ranks
         self._ranks = dict(zip(self.vocab.texts, ranks.tolist(), strict=True))
-        self._word_start = _safe_cut(self.vocab.texts)
-        self._cache: dict[str, list[int]] = {}
+        self._word_start = safe_cut(self.vocab.texts)
+        self._words = WordCache(self._encode_word)
 
     def _encode_text(self, text: str, after_special: bool, ids: list[int]) -> None:
         if after_special and self.add_space_prefix:
             text = " " + text
         for word in self._word_start.split(text.replace(" ", ESCAPED_SPACE)):
-            found = self._cache.get(word)
-            if found is None:
-                found = self._encode_word(word)
-                if len(word) <= CACHED_LENGTH:
-                    if len(self._cache) >= CACHE_SIZE:
-                        self._cache.clear()
-                    self._cache[word] = found
-            ids += found
+            ids += self._words[word]
 
     def _encode_word(self, word: str) -> list[int]:
         ids = []
@@ -57,13 +47,3 @@ class SpmTokenizer(Tokenizer):
                 raise TokenizerError(f"the vocabulary has no token for {part!r} and none for its byte <0x{byte:02X}>")
             found.append(id)
         return found
-
-
-def _safe_cut(texts: list[str]) -> re.Pattern:
-    """Where a text may be cut so that no token spans the cut: before U+2581, after a character that no token has there.
-
-    Merging each part alone then gives what merging the whole text would.
-    """
-    befores = set(re.findall(f"(?s)([^{ESCAPED_SPACE}\0]){ESCAPED_SPACE}", "\0".join(texts)))
-    never = re.escape("".join(sorted(befores)) + ESCAPED_SPACE + "\0")
-    return re.compile(f"(?<=[^{never}])(?={ESCAPED_SPACE})")

@@ -1,7 +1,8 @@
 """Splitting text into words: a pre-tokenizer is a short sequence of stages, each cutting the pieces of the one before.
 
-Offsets count characters. A stage sees each piece on its own: a look-ahead at its end sees the end of text. A stage has `folded`, which says what it looks at: the folded text (see `classes`), or the text itself with every white
-space beyond ASCII as U+000B. Its `cut(view, start, end)` yields rising offsets at which the piece falls apart.
+Offsets count characters. A stage sees each piece on its own: a look-ahead at its end sees the end of text. It has
+`folded`, which says what it looks at: the folded text (see `classes`), or the text itself with every white space beyond
+ASCII as U+000B. Its `cut(view, start, end)` yields rising offsets at which the piece falls apart.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""A llamabox server in a process of its own, and a client that streams from it. Used by the benchmarks beside this file."""
+"""A llamabox server in a process of its own, and a client that streams from it, for the benchmarks beside this file."""
 
 import http.client
 import json
@@ -47,7 +47,7 @@ class Server:
         return reply.status, body
 
     def stream(self, body, path="/completion", hang_up_after=None):
-        """Returns (text, seconds of arrival of each text chunk, last chunk); hangs up after so many chunks if told to."""
+        """(text, arrival of each chunk in seconds, last chunk); hangs up after so many chunks if told to."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=600)
         began = time.monotonic()
         payload = json.dumps({**body, "stream": True})

@@ -29,7 +29,10 @@ def same_text_at_any_load(server: Server, n_clients: int = 32, n_predict: int = 
     leavers = set(rng.sample(range(n_clients), n_clients // 3))
     hang_ups = [rng.randint(0, n_predict // 2) if i in leavers else None for i in range(n_clients)]
     with ThreadPoolExecutor(n_clients) as pool:
-        jobs = [pool.submit(server.stream, {**body, "prompt": p}, hang_up_after=h) for p, h in zip(prompts, hang_ups)]
+        jobs = [
+            pool.submit(server.stream, {**body, "prompt": prompts[i]}, hang_up_after=hang_ups[i])
+            for i in range(n_clients)
+        ]
         texts = [job.result()[0] for job in jobs]
     stayed = [i for i in range(n_clients) if i not in leavers]
     return {

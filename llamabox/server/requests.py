@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from llamabox.engine import GenerationRequest, SamplingParams
+from llamabox.engine.sampling import sampler_letters, sampler_names
 from llamabox.server.errors import BadRequest, NotSupported
 from llamabox.server.schemas import OpenAIFields, SamplingFields
 
@@ -111,10 +112,9 @@ def _texts(items: list[str], name: str, most: int) -> tuple[str, ...]:
 
 
 def _samplers(value: list[str] | str) -> tuple[str, ...]:
-    from llamabox.engine.sampling import parse_samplers
-
+    """Names in their order, or a text of their letters, as llama-server takes them."""
     try:
-        return parse_samplers(value)
+        return sampler_letters(value) if isinstance(value, str) else sampler_names(value)
     except ValueError as error:
         raise BadRequest(f"samplers: {error}", "samplers") from None
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from llamabox.engine import FinishEvent, Generation, TextEvent
 from llamabox.server.admission import Admission
-from llamabox.server.errors import ClientGone
+from llamabox.server.errors import ClientGone, Unavailable
 
 POLL_S = 0.25  # how often a silent client is looked at
 log = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ class Running:
     def __iter__(self) -> Iterator[tuple[int, TextEvent | FinishEvent] | None]:
         """Ends when every choice has finished.
 
-        Errors:  GenerationError of a choice that broke off; ClientGone
+        Errors:  GenerationError of a choice that broke off; ClientGone; Unavailable on shutdown
         """
         waiting = dict(enumerate(self.generations))
         looked = time.monotonic()
@@ -31,11 +31,13 @@ class Running:
             silent = True
             for choice, generation in list(waiting.items()):
                 event = generation.next_event(POLL_S / len(waiting) if silent else 0)
+                if isinstance(event, FinishEvent):
+                    del waiting[choice]
+                    if event.reason == "cancelled":  # not by us: the engine is being closed
+                        raise Unavailable("the server is shutting down")
                 if event is not None:
                     silent = False
                     yield choice, event
-                if isinstance(event, FinishEvent):
-                    del waiting[choice]
             if silent or time.monotonic() - looked > POLL_S:
                 looked = time.monotonic()
                 if self._gone():

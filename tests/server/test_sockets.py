@@ -99,8 +99,8 @@ def test_a_hang_up_cancels_a_silent_stream_and_a_silent_reply(context, engine):
     with running(context) as port:
         for body in (b'{"prompt": "silence", "stream": true}', b'{"prompt": "silence"}'):
             connection = socket.create_connection(("127.0.0.1", port))
-            connection.sendall(request_bytes(body))
             n = len(engine.generations)
+            connection.sendall(request_bytes(body))
             wait_for(lambda n=n: len(engine.generations) > n)
             connection.close()
             wait_for(engine.generations[-1].cancelled.is_set)

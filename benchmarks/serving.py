@@ -117,6 +117,42 @@ def gaps_during_prefill(server: Server, n_prompt: int = 1500) -> dict:
     }
 
 
+def health_under_load(server: Server, n_clients: int = 200) -> dict:
+    """The slowest of 50 /health calls while so many clients stream or are refused."""
+    stopped = threading.Event()
+    refused = []
+
+    def client(i):
+        while not stopped.is_set():
+            try:
+                server.stream({**GREEDY, "prompt": f"{i} {WORDS[i % len(WORDS)]}", "n_predict": 200})
+            except RuntimeError:
+                refused.append(i)
+                stopped.wait(1)  # Retry-After
+
+    threads = [threading.Thread(target=client, args=(i,)) for i in range(n_clients)]
+    for thread in threads:
+        thread.start()
+    time.sleep(2)
+    times = []
+    for _ in range(50):
+        began = time.monotonic()
+        status, _ = server.get("/health")
+        if status == 200:
+            times.append(time.monotonic() - began)
+    stopped.set()
+    for thread in threads:
+        thread.join()
+    times.sort()
+    return {
+        "clients": n_clients,
+        "refused": len(refused),
+        "answered": len(times),
+        "median_ms": round(1e3 * times[len(times) // 2], 1),
+        "slowest_ms": round(1e3 * times[-1], 1),
+    }
+
+
 WORDS = (
     "river stone cloud paper lamp forest window signal garden market winter summer bridge music letter number "
     "ocean engine candle silver copper planet story teacher doctor painter sailor farmer kitchen morning evening"
@@ -134,6 +170,7 @@ def main():
         results["small"] = {"model": Path(arguments.small).name, "ready_s": round(server.ready_s, 2)}
         results["small"]["same_text"] = same_text_at_any_load(server)
         results["small"]["memory"] = memory_over_requests(server)
+        results["small"]["health"] = health_under_load(server)
     with served(arguments.large, "-c", "32768", "-np", "8") as server:
         large = {"model": Path(arguments.large).name, "ready_s": round(server.ready_s, 2)}
         large["same_text"] = same_text_at_any_load(server, n_predict=24)

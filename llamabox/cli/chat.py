@@ -96,10 +96,8 @@ class Conversation:
 
     def answer(self, message: str) -> None:
         """Print the model's answer to a message and remember both."""
-        from llamabox.chat import build_prompt
-
         self.messages.append({"role": "user", "content": message})
-        prompt = build_prompt(self.template, self.messages)
+        prompt = self.template.render(self.messages)
         ids = self.model.tokenizer.encode(prompt, add_special=True, parse_special=True)
         text = show(pieces(self.model, ids, self.options))
         self.messages.append({"role": "assistant", "content": text})

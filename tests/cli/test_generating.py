@@ -16,8 +16,7 @@ def loaded(monkeypatch, fake_model):
         monkeypatch.setattr(module, "load_from_options", lambda options: fake_model)
     fake_model.tokenizer = SimpleNamespace(encode=lambda text, **how: (text, how))
     fake_model.model = SimpleNamespace(file=SimpleNamespace(metadata={}))
-    monkeypatch.setattr("llamabox.chat.resolve_template", lambda *words, **named: "template", raising=False)
-    monkeypatch.setattr("llamabox.chat.build_prompt", lambda template, messages: said(messages), raising=False)
+    monkeypatch.setattr("llamabox.chat.resolve_template", lambda *words, **named: SimpleNamespace(render=said))
 
 
 def said(messages):

@@ -174,3 +174,10 @@ def test_help_says_what_is_not_available_yet_and_names_variables():
 
 def test_backends_of_the_option_are_those_of_the_kernels():
     assert set(ALL_OPTIONS.find("--backend").parse[0].words) == set(BACKENDS)
+
+
+def test_every_template_that_the_help_names_is_there():
+    from llamabox.chat import named_templates
+
+    listed = ALL_OPTIONS.find("--chat-template").help.splitlines()[-1].split(", ")
+    assert len(listed) == 33 and set(listed) <= set(named_templates())

@@ -91,7 +91,7 @@ class GenerationRequest:
 
 @dataclass(frozen=True)
 class Timings:
-    """Counts in tokens, durations in milliseconds. Of the prompt, n_cached came from the cache, n_prompt were computed."""
+    """Counts in tokens, durations in milliseconds. Of the prompt, n_cached were cached and n_prompt computed."""
 
     n_cached: int
     n_prompt: int

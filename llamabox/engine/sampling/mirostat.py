@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from llamabox.engine.sampling.candidates import Candidates, draw, softmax
+from llamabox.engine.sampling.candidates import Candidates, softmax
 
 M = 100  # how many of the most probable tokens estimate the exponent of Zipf's law, in version 1
 
@@ -21,13 +21,10 @@ class Mirostat:
         """Those that mu allows, at least one, in order."""
         return c.sort() if len(c) < 2 else self._cut(c.sort())
 
-    def choose(self, c: Candidates, rng: np.random.Generator) -> int:
-        """A token id; mu moves by how surprising it was."""
-        c = self.candidates(c)
-        index = draw(c, rng)
+    def observe(self, c: Candidates, index: int) -> None:
+        """One of these candidates was chosen: mu moves by how surprising it was among them."""
         surprise = -math.log2(softmax(c.logits)[index])
         self.mu -= self._eta * (surprise - self._tau)
-        return c.token(index)
 
     def _cut_1(self, c: Candidates) -> Candidates:
         p = softmax(c.logits[:M])

@@ -57,7 +57,12 @@ class Sampler:
             c = apply(c)
         if not c.logits.max() > -np.inf:
             raise GenerationError("no token can be chosen: logit_bias and the samplers exclude all of them")
-        token = self._mirostat.choose(c, self._rng) if self._mirostat is not None else c.token(draw(c, self._rng))
+        if self._mirostat is not None:
+            c = self._mirostat.candidates(c)
+        index = draw(c, self._rng)
+        if self._mirostat is not None:
+            self._mirostat.observe(c, index)
+        token = c.token(index)
         for history in self._histories:
             history.accept(token)
         return token

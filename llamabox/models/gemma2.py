@@ -52,8 +52,8 @@ class Config:
             window=meta.count("attention.sliding_window", 4096),
             has_window=window_layers(meta, n_layer, period=2),
             attn_scale=(n_embd // n_head if n_layer == N_LAYER_27B else head_dim) ** -0.5,
-            attn_softcap=meta.real("attn_logit_softcapping", 50.0, low=1e-6),
-            final_softcap=meta.real("final_logit_softcapping", 30.0, low=1e-6),
+            attn_softcap=meta.real("attn_logit_softcapping", 50.0, above=0.0),
+            final_softcap=meta.real("final_logit_softcapping", 30.0, above=0.0),
             causal=meta.flag("attention.causal", True),
         )
 

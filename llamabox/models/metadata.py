@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 from llamabox.gguf import Tensor
 
 MAX_COUNT = 2**31 - 1
+SCALINGS = ("none", "linear", "yarn", "longrope")
 
 
 class ModelError(ValueError):
@@ -37,10 +38,8 @@ class ModelOptions:
     def __post_init__(self):
         for field in fields(self):
             value = getattr(self, field.name)
-            if value is None or field.name == "rope_scaling":
-                continue
-            if not (_is_number(value) and value > 0 or field.name.startswith("yarn_") and value == 0):
-                raise ModelError(f"option {field.name}: found {value!r}, expected a positive number")
+            if value is not None:
+                _check_option(field.name, value)
 
 
 class ArchMetadata:
@@ -65,11 +64,13 @@ class ArchMetadata:
             self.fail(key, value, f"a whole number from {low} to {high}")
         return value
 
-    def real(self, key: str, default: float | None = None, low: float = -math.inf) -> float:
-        """A finite number of at least low."""
+    def real(self, key: str, default: float | None = None, low: float = -math.inf, above: float = -math.inf) -> float:
+        """A finite number of at least low, and above `above`."""
         value = self._value(key, default)
-        if not _is_number(value) or value < low:
-            self.fail(key, value, "a finite number" if low == -math.inf else f"a finite number of at least {low}")
+        if not _is_number(value) or value < low or value <= above:
+            least = "" if low == -math.inf else f" of at least {low}"
+            more = "" if above == -math.inf else f" above {above}"
+            self.fail(key, value, f"a finite number{least}{more}")
         return float(value)
 
     def flag(self, key: str, default: bool) -> bool:
@@ -141,6 +142,21 @@ class ArchMetadata:
             return default
         self._read.add(name)
         return self._metadata[name]
+
+
+def _check_option(name: str, value: Any) -> None:
+    if name == "rope_scaling":
+        right, expected = value in SCALINGS, f"one of {', '.join(SCALINGS)}"
+    elif name in ("n_ctx_seq", "yarn_orig_ctx"):
+        right, expected = isinstance(value, int) and 1 <= value <= MAX_COUNT, f"a whole number from 1 to {MAX_COUNT}"
+    elif name in ("yarn_ext_factor", "yarn_attn_factor"):
+        right, expected = _is_number(value) and value >= 0, "a number of at least 0"
+    elif name == "rope_freq_base":
+        right, expected = _is_number(value) and value > 1, "a number above 1"
+    else:
+        right, expected = _is_number(value) and value > 0, "a number above 0"
+    if not right:
+        raise ModelError(f"option {name}: found {short_repr(value)}, expected {expected}")
 
 
 def _is_number(value: Any) -> bool:

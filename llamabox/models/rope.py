@@ -9,9 +9,7 @@ from typing import Any
 
 from llamabox.kernels import Rope
 from llamabox.models.binding import OPTIONAL
-from llamabox.models.metadata import ArchMetadata, ModelError
-
-SCALINGS = ("none", "linear", "yarn", "longrope")
+from llamabox.models.metadata import SCALINGS, ArchMetadata
 
 
 def rope_from_metadata(meta: ArchMetadata, head_dim: int, neox: bool, yarn_keys: bool = False) -> Rope:
@@ -25,8 +23,8 @@ def rope_from_metadata(meta: ArchMetadata, head_dim: int, neox: bool, yarn_keys:
     if dim % 2 != 0:
         meta.fail("rope.dimension_count", dim, "an even number")
     scaling, freq_scale = _scaling(meta)
-    beta_fast = meta.real("rope.scaling.yarn_beta_fast", 32.0, low=0.0) if yarn_keys else 32.0
-    beta_slow = meta.real("rope.scaling.yarn_beta_slow", 1.0, low=0.0) if yarn_keys else 1.0
+    beta_fast = meta.real("rope.scaling.yarn_beta_fast", 32.0, above=0.0) if yarn_keys else 32.0
+    beta_slow = meta.real("rope.scaling.yarn_beta_slow", 1.0, above=0.0) if yarn_keys else 1.0
     log_multiplier = meta.real("rope.scaling.yarn_log_multiplier", 0.0, low=0.0) if yarn_keys else 0.0
     ext_factor = _first(o.yarn_ext_factor, 1.0 if scaling == "yarn" else 0.0)
     attn_factor = _first(o.yarn_attn_factor, 1.0)
@@ -47,7 +45,7 @@ def rope_from_metadata(meta: ArchMetadata, head_dim: int, neox: bool, yarn_keys:
 
 def freq_base(meta: ArchMetadata, key: str = "rope.freq_base", default: float = 10000.0) -> float:
     """The file's own frequency base; above 1, as the frequencies are its negative powers."""
-    return meta.real(key, default, low=1.0)
+    return meta.real(key, default, above=1.0)
 
 
 def file_freq_scale(meta: ArchMetadata) -> float:
@@ -82,8 +80,6 @@ def rope_factors(w: Any, long: bool) -> Any:
 def _scaling(meta: ArchMetadata) -> tuple[str, float]:
     """The kind of scaling and what positions are multiplied by."""
     o = meta.options
-    if o.rope_scaling is not None and o.rope_scaling not in SCALINGS:
-        raise ModelError(f"option rope_scaling: found {o.rope_scaling!r}, expected one of {', '.join(SCALINGS)}")
     scaling = _first(o.rope_scaling, meta.choice("rope.scaling.type", "linear", SCALINGS))
     freq_scale = _first(o.rope_freq_scale, file_freq_scale(meta))
     return scaling, 1.0 if scaling == "none" else freq_scale

@@ -25,6 +25,15 @@ import llama_cpp  # noqa: E402  (it looks for its library when it is imported)
 
 RESULTS = Path(__file__).parent / "results" / "sampling.json"
 PIECES = [": ", ":\n", "a:", "**", "\n\n", "\n*", "x\n", "ab", "abc", "bc", "bc:", "c:", '"a', 'a"', "b*", "xx", "xy"]
+SPELLINGS = [  # texts are made of few tokens, so that they repeat, and that some of them spell a sequence breaker
+    ["ab", "c", "x"],
+    ["a", "bc", ":"],
+    ["bc", ":", "x"],
+    ["bc:", "x", "b"],
+    ["b", "c:", "x"],
+    ["\n", "x\n", "x", "\n*"],
+    ["abc", "y", "z", ": "],
+]
 BREAKERS = [["\n", ":", '"', "*"], ["abc"], ["\n\n", "bc:x"], []]
 
 
@@ -107,7 +116,7 @@ def one_case(chain: list[str], r: random.Random, vocab, n_vocab: int) -> dict:
     looks_back = any(name in ("penalties", "dry") for name in chain)
     n = n_vocab if looks_back else r.choice([1, 2, 5, 40, 300])
     source = {"seed": r.randrange(10**6), "n": n, "scale": r.choice([0.3, 2.0, 6.0])}
-    letters = r.sample(range(n_vocab), r.choice([2, 3])) + [10, 58, n_vocab - 9]  # few, so that they repeat
+    letters = [tokenize(vocab, text)[0] for text in r.choice(SPELLINGS)]
     before = [r.choice(letters) for _ in range(r.choice([3, 30, 200]))] if looks_back else []
     samplers = [make(name, p, vocab, n_vocab) for name, p in zip(chain, params, strict=True)]
     for sampler in samplers:
@@ -178,7 +187,7 @@ def main() -> None:
         vocab = llama_cpp.llama_model_get_vocab(model)
         ends = {t[i:] for texts in BREAKERS for t in texts for i in range(1, len(t) + 1)}
         names = ["penalties", "dry", "top_k", "typ_p", "top_p", "min_p", "xtc", "temperature"]
-        cases = [one_case([name], r, vocab, len(pieces)) for name in names for _ in range(50 if name == "dry" else 25)]
+        cases = [one_case([name], r, vocab, len(pieces)) for name in names for _ in range(60 if name == "dry" else 25)]
         cases += [one_case(names, r, vocab, len(pieces)) for _ in range(40)]
         cases += [one_case(r.sample(names, 4), r, vocab, len(pieces)) for _ in range(40)]
         cases += [mirostat_case(name, r) for name in ("mirostat 1", "mirostat 2") for _ in range(10)]

@@ -38,13 +38,12 @@ def set_up_logging(verbosity: int = 0, colors: bool = False, stream: TextIO | No
 
 
 class LineFormatter(logging.Formatter):
-    """`08:15:30.123 W server: message [request id]`"""
+    """`2026-11-23 08:15:30.123 W server: message [request id]`"""
 
     default_msec_format = "%s.%03d"
 
     def __init__(self, colors: bool) -> None:
-        super().__init__("%(asctime)s %(letter)s %(where)s: %(message)s%(request)s", datefmt=None)
-        self.default_time_format = "%H:%M:%S"
+        super().__init__("%(asctime)s %(letter)s %(where)s: %(message)s%(request)s")
         self.colors = colors
 
     def format(self, record: logging.LogRecord) -> str:

@@ -13,7 +13,7 @@ from llamabox.cli.devices import check_devices
 from llamabox.cli.main import main
 from llamabox.cli.model import LOCAL, load_arguments, model_path, rope_arguments, sampling_arguments
 from llamabox.cli.options import ALL_OPTIONS, OptionError, parse_options
-from llamabox.cli.serve import server_settings
+from llamabox.cli.serve import run_serve, server_settings
 from llamabox.engine.request import SamplingParams
 
 
@@ -182,3 +182,35 @@ def test_server_settings(files):
     assert settings.defaults.sampling.temperature == 0
     assert settings.load["cache_type_k"] == "f32" and settings.load["rope_freq_scale"] == 0.5
     assert (settings.chat_template, settings.chat_template_file) == ("chatml", "t.jinja")
+
+
+class Recorder:
+    """Options that remember which of them were read."""
+
+    def __init__(self, options):
+        self.options, self.read = options, set()
+
+    def __getattr__(self, name):
+        self.read.add(name)
+        return getattr(self.options, name)
+
+    def given(self, dest):
+        self.read.add(dest)
+        return self.options.given(dest)
+
+
+WITHOUT_EFFECT = {
+    "flash_attn": "attention always runs block by block",
+    "context_shift": "a full context always ends the text",
+    "threads_batch": "must equal --threads; parse_options holds that",
+    "escape": "parse_options applies it to --dry-sequence-breaker",
+    "action": "main() has done it",
+}
+
+
+def test_serve_reads_every_option_that_it_accepts(files, monkeypatch):
+    monkeypatch.setattr("llamabox.server.serve.serve", lambda settings: 0)
+    works = {option.dest for option in ALL_OPTIONS.options if not option.later or option.now}
+    recorder = Recorder(options("-m", files.model))
+    assert run_serve(recorder) == 0
+    assert works - recorder.read == WITHOUT_EFFECT.keys()

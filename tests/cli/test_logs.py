@@ -29,11 +29,11 @@ def log_all(verbosity, colors=False, stream=None):
     [(2147483647, "DIWE"), (1, "DIWE"), (0, "IWE"), (-1, "WE"), (-2, "E"), (-100, "E")],
 )
 def test_verbosity_is_a_threshold(verbosity, letters):
-    assert "".join(re.findall(r"^[\d:.]+ (\w) ", log_all(verbosity), re.MULTILINE)) == letters
+    assert "".join(re.findall(r"^[\d:. -]+ (\w) ", log_all(verbosity), re.MULTILINE)) == letters
 
 
 def test_a_line_has_time_level_place_and_message():
-    assert re.fullmatch(r"\d\d:\d\d:\d\d\.\d{3} E engine\.scheduler: a error\n", log_all(-2))
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} E engine\.scheduler: a error\n", log_all(-2))
 
 
 def test_lines_carry_the_request_id_of_their_thread_or_of_their_record():

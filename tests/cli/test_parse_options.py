@@ -38,7 +38,7 @@ def test_nothing_given():
         (["-lv", "-1"], "verbosity", -1),
         (["--port", "0"], "port", 0),
         (["-t", "0"], "threads", -1),
-        (["-tb", "3"], "threads_batch", 3),
+        (["-tb", "3", "-t", "3"], "threads_batch", 3),
         (["-ts", "3,1"], "tensor_split", (3.0, 1.0)),
         (["-dev", "none"], "device", ("none",)),
         (["--no-mmap"], "mmap", False),
@@ -178,6 +178,11 @@ def test_values(argv, dest, value):
             ["-ctv", "q8_0"],
             "-ctv is not available in this version of llamabox: a quantised KV cache arrives in a later release; "
             "f32, f16 and bf16 work",
+        ),
+        (
+            ["-t", "2", "-tb", "3"],
+            "-tb is not available in this version of llamabox: another number of threads for batches than for "
+            "generation (-t) arrives in a later release",
         ),
         (
             ["--keep", "5"],

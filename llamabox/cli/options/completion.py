@@ -167,6 +167,7 @@ THREADS = (
         "-tb, --threads-batch N",
         (threads,),
         help="number of threads to use during batch and prompt processing (default: same as --threads)",
+        note="in this version only the number of --threads is accepted",
     ),
     Option(
         "cpu_mask_batch",

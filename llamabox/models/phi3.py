@@ -65,11 +65,11 @@ def tensors(c):
 
 def attention(ops, w, c, x, angles, step, i):  # (T, D) -> (T, D)
     q, k, v = ops.linear_many(x, [w.attn_q, w.attn_k, w.attn_v], [w.attn_q_bias, w.attn_k_bias, w.attn_v_bias])
-    q = ops.rope(q.reshape(-1, c.n_head, c.head_dim), angles, c.rope.neox)  # (T, H, E)
+    q = ops.rope(q.reshape(-1, c.n_head, c.head_dim), angles, c.rope.neox) * c.head_dim**-0.5  # (T, H, E)
     k = ops.rope(k.reshape(-1, c.n_head_kv, c.head_dim), angles, c.rope.neox)  # (T, K, E)
     v = v.reshape(-1, c.n_head_kv, c.head_dim)  # (T, K, E)
     q, k, v = ops.tag(q, "Qcur", i), ops.tag(k, "Kcur", i), ops.tag(v, "Vcur", i)
-    y = ops.attend(q, k, v, step, i, scale=c.head_dim**-0.5)  # (T, H, E)
+    y = ops.attend(q, k, v, step, i, scale=1.0)  # (T, H, E)
     y = ops.tag(y.reshape(-1, c.n_head * c.head_dim), "kqv_out", i)
     return ops.linear(y, w.attn_output)
 

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from reprlib import repr as short_repr
 from typing import Any
 
 import numpy as np
 
 from llamabox.gguf import open_gguf
-from llamabox.kernels import BLOCK, Rows, make_step, open_backend
+from llamabox.kernels import BLOCK, CACHE_TYPES, Rows, make_step, open_backend
 from llamabox.models import LoadedModel, ModelError, ModelOptions, load_model
 from llamabox.models.pooling import pool
 
@@ -58,6 +59,11 @@ class Model:
         self.tokenizer = tokenizer
         self.config = model.config
         self.n_ctx = n_ctx if n_ctx is not None else model.config.n_ctx_train
+        if model.n_ctx_limit is not None:
+            self.n_ctx = min(self.n_ctx, model.n_ctx_limit)
+        for name, type_name in (("cache_type_k", cache_type_k), ("cache_type_v", cache_type_v)):
+            if type_name not in CACHE_TYPES:
+                raise ModelError(f"{name}: found {type_name!r}, expected one of {', '.join(CACHE_TYPES)}")
         self._cache_types = (cache_type_k, cache_type_v)
         self._engine = None
 
@@ -98,9 +104,11 @@ class Model:
             self._engine = None
 
     def _checked(self, ids: Sequence[int]) -> np.ndarray:
-        tokens = np.asarray(ids, np.int64)
+        tokens = np.asarray(ids)
         if tokens.ndim != 1 or len(tokens) == 0:
             raise ModelError(f"ids: found shape {tokens.shape}, expected one or more token ids")
+        if tokens.dtype.kind not in "iu":
+            raise ModelError(f"ids: found {short_repr(ids)}, expected token ids, which are whole numbers")
         if len(tokens) > self.n_ctx:
             raise ModelError(f"ids: found {len(tokens)} tokens, the context holds {self.n_ctx}")
         bad = tokens[(tokens < 0) | (tokens >= self.config.n_vocab)]

@@ -47,6 +47,12 @@ class LoadedModel:
         """False when every token attends to the whole sequence, which then has to run as one batch, without cache."""
         return self.config.causal
 
+    @property
+    def n_ctx_limit(self) -> int | None:
+        """Positions that the model has embeddings for, in tokens; None: RoPE has no end."""
+        positions = getattr(self.weights, "position_embd", None)
+        return None if positions is None else positions.shape[0]
+
 
 def load_model(file: GGUFFile, ops: Ops, options: ModelOptions | None = None) -> LoadedModel:
     """Check the file against its architecture and wrap its weights for the backend.

@@ -6,7 +6,7 @@ over the vocabulary, and a filter that needs order sorts no more of it than it m
 
 import numpy as np
 
-from llamabox.engine.sampling.candidates import Candidates, softmax
+from llamabox.engine.sampling.candidates import Candidates, order, softmax
 
 HEAD = 256  # how many of the largest are tried before a whole vocabulary is sorted
 
@@ -21,13 +21,21 @@ def top_p(c: Candidates, p: float) -> Candidates:
     if p >= 1:
         return c
     total = np.exp(c.logits - c.logits.max()).sum()
-    for k in (HEAD, 16 * HEAD, len(c)):
-        head = c.largest(min(k, len(c)))
-        cumulative = np.cumsum(np.exp(head.logits - head.logits[0]) / total)
-        if cumulative[-1] >= p or k >= len(c):
-            break
-    n_kept = int(np.searchsorted(cumulative, np.float32(p), side="left")) + 1
-    return head.take(slice(0, n_kept), True)
+    head = c.largest(min(HEAD, len(c)))
+    n_kept = _reaching(np.exp(head.logits - head.logits[0]) / total, p)
+    if n_kept <= len(head) or len(head) == len(c):
+        return head.take(slice(0, n_kept), True)
+    negated = -c.logits
+    falling = np.sort(negated)  # from the largest on; then in place, since this handles whole vocabularies
+    np.subtract(falling[0], falling, out=falling)
+    np.exp(falling, out=falling)
+    falling /= total
+    return c.take(_smallest(negated, min(_reaching(falling, p), len(c))), False)
+
+
+def _reaching(probabilities: np.ndarray, p: float) -> int:
+    """How many of them, from the first, it takes to sum to p or more; one too many when all do not."""
+    return int(np.searchsorted(np.cumsum(probabilities), np.float32(p), side="left")) + 1
 
 
 def min_p(c: Candidates, p: float) -> Candidates:
@@ -53,13 +61,8 @@ def typ_p(c: Candidates, p: float) -> Candidates:
     shifted = c.logits - c.logits.max()
     surprise = np.log(np.exp(shifted).sum()) - shifted  # -log of each probability
     probabilities = np.exp(-surprise)
-    distance = np.abs(surprise - (probabilities * surprise).sum())
-    for k in (HEAD, 16 * HEAD, len(c)):
-        nearest = _smallest(distance, min(k, len(c)))
-        cumulative = np.cumsum(probabilities[nearest])
-        if cumulative[-1] > p or k >= len(c):
-            break
-    n_kept = int(np.searchsorted(cumulative, np.float32(p), side="right")) + 1
+    nearest = order(np.abs(surprise - (probabilities * surprise).sum()))
+    n_kept = int(np.searchsorted(np.cumsum(probabilities[nearest]), np.float32(p), side="right")) + 1
     return c.take(nearest[:n_kept], False)
 
 
@@ -70,9 +73,15 @@ def xtc(c: Candidates, probability: float, threshold: float, rng: np.random.Gene
     """
     if probability <= 0 or threshold > 0.5 or len(c) < 2 or rng.random() > probability:
         return c
-    c = c.sort()
-    n_above = int((softmax(c.logits) >= threshold).sum())
-    return c if n_above < 2 else c.take(slice(n_above - 1, None), True)
+    p = softmax(c.logits)
+    above = np.flatnonzero(p >= threshold)
+    if len(above) < 2:
+        return c
+    least = above[::-1][np.argmin(p[above[::-1]])]  # of equal ones the last
+    keep = np.ones(len(c), bool)
+    keep[above] = False
+    keep[least] = True
+    return c.take(np.flatnonzero(keep), c.ordered)
 
 
 def temperature(c: Candidates, t: float) -> Candidates:
@@ -96,8 +105,7 @@ def dynamic_temperature(c: Candidates, t: float, spread: float, exponent: float)
 
 
 def _smallest(x: np.ndarray, k: int) -> np.ndarray:
-    """Indices of the k smallest, in ascending order; of equal ones the first."""
-    if k >= len(x):
-        return np.argsort(x, kind="stable")
-    index = np.flatnonzero(x <= np.partition(x, k - 1)[k - 1])
-    return index[np.argsort(x[index], kind="stable")[:k]]
+    """Indices of the k smallest, in no order; of equal ones the first."""
+    threshold = np.partition(x, k - 1)[k - 1]
+    below, equal = np.flatnonzero(x < threshold), np.flatnonzero(x == threshold)
+    return np.concatenate([below, equal[: k - len(below)]])

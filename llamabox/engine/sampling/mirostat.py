@@ -18,8 +18,8 @@ class Mirostat:
         self.mu = 2 * tau
 
     def candidates(self, c: Candidates) -> Candidates:
-        """Those that mu allows, at least one, in order."""
-        return c.sort() if len(c) < 2 else self._cut(c.sort())
+        """Those that mu allows, at least one."""
+        return c if len(c) < 2 else self._cut(c)
 
     def observe(self, c: Candidates, index: int) -> None:
         """One of these candidates was chosen: mu moves by how surprising it was among them."""
@@ -27,14 +27,15 @@ class Mirostat:
         self.mu -= self._eta * (surprise - self._tau)
 
     def _cut_1(self, c: Candidates) -> Candidates:
-        p = softmax(c.logits[:M])
+        p = softmax(c.largest(min(M, len(c))).logits)
         p = p[p > 0]
         if len(p) < 2:
-            return c.take(slice(0, 1), True)
+            return c.largest(1)
         ranks = np.arange(1, len(p), dtype=np.float32)
         t = np.log((ranks + 1) / ranks)
         s = float((t * np.log(p[:-1] / p[1:])).sum() / (t * t).sum())
-        return c.take(slice(0, max(1, self._k(s))), True)
+        k = max(1, self._k(s))
+        return c if k >= len(c) else c.largest(k)
 
     def _k(self, s: float) -> int:
         """How many tokens of a Zipf law with exponent s give a surprise of mu; the vocabulary's size at most."""
@@ -46,5 +47,5 @@ class Mirostat:
 
     def _cut_2(self, c: Candidates) -> Candidates:
         with np.errstate(divide="ignore"):
-            surprise = -np.log2(softmax(c.logits))
-        return c.take(slice(0, max(1, int(np.searchsorted(surprise, self.mu, side="right")))), True)
+            keep = np.flatnonzero(-np.log2(softmax(c.logits)) <= self.mu)
+        return c.take(keep, c.ordered) if len(keep) > 0 else c.largest(1)

@@ -41,8 +41,7 @@ class Sampler:
         self._histories: list[Penalties | Dry] = []
         self._mirostat = None
         if params.mirostat == 0:
-            made = [self._filter(name, prompt, breakers) for name in params.samplers]
-            self._filters = [f for f in made if f is not None]
+            self._filters = [self._filter(name, prompt, breakers) for name in stages(params)]
         else:
             self._filters = [partial(filters.temperature, t=params.temperature)]
             self._mirostat = Mirostat(params.mirostat, params.mirostat_tau, params.mirostat_eta, n_vocab)
@@ -74,13 +73,15 @@ class Sampler:
         np.add.at(logits, self._bias_ids, self._bias)  # an id may be named twice
         return logits
 
-    def _filter(self, name: str, prompt: Sequence[int], breakers: Breakers | None) -> Filter | None:
-        """One stage of the chain; None when its parameters turn it off."""
+    def _filter(self, name: str, prompt: Sequence[int], breakers: Breakers | None) -> Filter:
+        """One stage of the chain."""
         p = self._params
         if name == "penalties":
-            return self._penalties(prompt)
+            last_n = self._window(p.repeat_last_n)
+            return self._follow(Penalties(prompt, last_n, p.repeat_penalty, p.presence_penalty, p.frequency_penalty))
         if name == "dry":
-            return self._dry(prompt, breakers)
+            last_n, breakers = self._window(p.dry_penalty_last_n), {} if breakers is None else breakers
+            return self._follow(Dry(prompt, p.dry_multiplier, p.dry_base, p.dry_allowed_length, last_n, breakers))
         if name == "top_k":
             return partial(filters.top_k, k=p.top_k)
         if name == "typ_p":
@@ -97,22 +98,30 @@ class Sampler:
             )
         raise ValueError(f"sampler: found {name!r}, expected one of names.NAMES")
 
-    def _penalties(self, prompt: Sequence[int]) -> Filter | None:
-        p, last_n = self._params, self._window(self._params.repeat_last_n)
-        if last_n == 0 or (p.repeat_penalty, p.presence_penalty, p.frequency_penalty) == (1, 0, 0):
-            return None
-        penalties = Penalties(prompt, last_n, p.repeat_penalty, p.presence_penalty, p.frequency_penalty)
-        self._histories.append(penalties)
-        return penalties.apply
-
-    def _dry(self, prompt: Sequence[int], breakers: Breakers | None) -> Filter | None:
-        p, last_n = self._params, self._window(self._params.dry_penalty_last_n)
-        if p.dry_multiplier == 0 or p.dry_base < 1 or last_n == 0:
-            return None
-        breakers = breakers if breakers is not None else {}
-        dry = Dry(prompt, p.dry_multiplier, p.dry_base, p.dry_allowed_length, last_n, breakers)
-        self._histories.append(dry)
-        return dry.apply
+    def _follow(self, history: Penalties | Dry) -> Filter:
+        self._histories.append(history)
+        return history.apply
 
     def _window(self, last_n: int) -> int:
         return self._n_ctx if last_n < 0 else last_n
+
+
+def stages(p: SamplingParams) -> list[str]:
+    """The samplers to run, in order: without those whose parameters turn them off, and at temperature 0 without those
+    whose work makes no difference, because all they would do is drop tokens that are not the most probable one."""
+    off = {
+        "penalties": p.repeat_last_n == 0 or (p.repeat_penalty, p.presence_penalty, p.frequency_penalty) == (1, 0, 0),
+        "dry": p.dry_multiplier == 0 or p.dry_base < 1 or p.dry_penalty_last_n == 0,
+        "top_k": p.top_k <= 0,
+        "typ_p": p.typical_p >= 1,
+        "top_p": p.top_p >= 1,
+        "min_p": p.min_p <= 0,
+        "xtc": p.xtc_probability <= 0 or p.xtc_threshold > 0.5,
+    }
+    names = [name for name in p.samplers if not off.get(name, False)]
+    if "temperature" in names and p.temperature <= 0 and p.dynatemp_range <= 0:
+        names = names[: names.index("temperature")]
+        while names and names[-1] in ("top_k", "top_p", "min_p"):
+            names.pop()
+        names.append("temperature")
+    return names

@@ -26,7 +26,8 @@ def _pre_tokenizer(pattern):
 def train_tokenizer(path, n_vocab, n_conversations=30_000, seed=1):
     """Learn the merges and write the `tokenizers` JSON file to `path`."""
     corpus, rng = Corpus(), random.Random(seed)
-    texts = (re.sub(r"<\|im_(start|end)\|>", "\n", corpus.render(*corpus.conversation(rng))) for _ in range(n_conversations))
+    conversations = (corpus.render(*corpus.conversation(rng)) for _ in range(n_conversations))
+    texts = (re.sub(r"<\|im_(start|end)\|>", "\n", text) for text in conversations)
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = _pre_tokenizer(FINER)
     tokenizer.decoder = decoders.ByteLevel()

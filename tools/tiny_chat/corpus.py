@@ -1,6 +1,6 @@
 """The training text: conversations drawn from grammars, none of them a held-out question.
 
-    python tools/tiny_chat/corpus.py --show 20 [--seed N]     print conversations as the model sees them
+python tools/tiny_chat/corpus.py --show 20 [--seed N]     print conversations as the model sees them
 """
 
 import argparse
@@ -10,21 +10,12 @@ import re
 from pathlib import Path
 
 import jinja2
-from grammar import expand, noise, normalise
-from smalltalk import SYSTEM_PROMPTS, story, talk, unknown
+from grammar import either, expand, noise, normalise, read_phrases
+from smalltalk import story, system_prompt, talk, unknown
 from tool_tasks import repeat, tool_conversation, without_tools
-from topics import TOPICS
 
 HERE = Path(__file__).parent
 CONFORMANCE = HERE.parents[1] / "conformance" / "tiny_chat"
-
-FRAMES_VERB = (
-    "how (do|can|could|should|would) I <X>|how to <X>|(can|may|could) I <X>|is there (a|any|some) (way|option|flag|possibility) to <X>|is it possible to <X>|I (want|need|would like|am trying|have) to <X>|I'd like to <X>|what do I (need|have) to do to <X>"
-    "|(show|tell|explain to) me how (to|I can) <X>|(which|what) (flag|option|command|setting|parameter) do I (need|use) to <X>|(what is|what's) the (best|right|easiest|usual|correct) way to <X>|how (does|do) (one|you|people|we) <X>|what (must|should|can) I (do|type|run|use|set|change) to <X>|(please|) help me <X>|(can|does|will) (it|llamabox|the server|you) (let|help|allow) (me|people) (to|) <X>|<X>|where (can|do) I <X>|what if I (want|need) to <X>|I (don't|do not) know how to <X>|how would (you|someone) <X>"
-)
-FRAMES_NOUN = (
-    "what about <X>|(tell me|teach me|say something|I want to know|I have a question|I need help|information) about <X>|(explain|describe) <X> (please|to me|)|(is|are) there <X>|how does <X> work|<X>|<X> (please|)|(do|does) (it|llamabox|the server|you) (have|support|know|offer|do) <X>|where (is|are|do I find) <X>|(help|details|more|info) (on|about|with) <X>|what (is|are) <X>|can (you|someone) explain <X>|how (is|are) <X> (done|handled|configured|set)|(I need|I want|I am looking for) <X>|what (can|should) I know about <X>"
-)
 
 
 class HeldOut:
@@ -64,9 +55,10 @@ class Corpus:
         questions = json.loads((CONFORMANCE / "questions.json").read_text())["questions"]
         self.answers = {row["id"]: row["answer"] for row in questions}
         self.questions = {row["id"]: row["question"] for row in questions}
-        self.topics = sorted(TOPICS)
-        if set(TOPICS) != set(self.answers):
-            raise ValueError(f"topics {sorted(TOPICS)} are not the questions {sorted(self.answers)}")
+        self._frames, self._phrases = read_phrases("frames.txt"), read_phrases("topics.txt")
+        self.topics = sorted({section.split()[0] for section in self._phrases})
+        if self.topics != sorted(self.answers):
+            raise ValueError(f"topics.txt has {self.topics}, expected the questions {sorted(self.answers)}")
         environment = jinja2.Environment()
         environment.filters["tojson"] = lambda value: json.dumps(value, ensure_ascii=False)
         self._template = environment.from_string((HERE / "chat_template.jinja").read_text().rstrip("\n"))
@@ -84,14 +76,18 @@ class Corpus:
                 return text, self.answers[topic]
 
     def _phrase(self, rng, topic):
-        phrases, roll = TOPICS[topic], rng.random()
+        roll = rng.random()
         if roll < 0.05:
             return self.questions[topic].rstrip("?")
         if roll < 0.45:
-            return expand(rng, f"({FRAMES_VERB})").replace("<X>", expand(rng, rng.choice(phrases["verbs"])))
+            return self._framed(rng, topic, "verbs")
         if roll < 0.62:
-            return expand(rng, f"({FRAMES_NOUN})").replace("<X>", expand(rng, rng.choice(phrases["nouns"])))
-        return expand(rng, rng.choice(phrases["asks"]))
+            return self._framed(rng, topic, "nouns")
+        return expand(rng, rng.choice(self._phrases[f"{topic} asks"]))
+
+    def _framed(self, rng, topic, kind):
+        frame = expand(rng, either(self._frames[kind]))
+        return frame.replace("<X>", expand(rng, rng.choice(self._phrases[f"{topic} {kind}"])))
 
     def chat(self, rng):
         """Any exchange without tools: (question, answer)."""
@@ -112,7 +108,7 @@ class Corpus:
             return tool_conversation(rng, self.chat, self.held_out.is_argument, easy)
         messages = []
         if rng.random() < 0.15:
-            messages.append({"role": "system", "content": expand(rng, f"({SYSTEM_PROMPTS})")})
+            messages.append({"role": "system", "content": system_prompt(rng)})
         for _ in range(rng.choices((1, 2, 3), (80, 14, 6))[0]):
             question, answer = without_tools(rng) if rng.random() < 0.03 else self.chat(rng)
             messages += [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]

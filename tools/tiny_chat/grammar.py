@@ -1,8 +1,31 @@
 """A small text grammar: "(a|b|)" chooses one branch, innermost first, and noise makes what people type."""
 
 import re
+from pathlib import Path
 
+PHRASES = Path(__file__).with_name("phrases")
 _CHOICE = re.compile(r"\(([^()]*)\)")
+
+
+def read_phrases(name):
+    """The sections of a file of phrases/: {section: [line, ...]}; "#" starts a comment line, "[name]" a section."""
+    sections, lines = {}, None
+    for line in (PHRASES / name).read_text().splitlines():
+        if line.startswith("["):
+            lines = sections.setdefault(line[1:-1], [])
+        elif line and not line.startswith("#"):
+            lines.append(line)
+    return sections
+
+
+def read_words(lines):
+    """All words of a section."""
+    return " ".join(lines).split()
+
+
+def either(lines):
+    """One pattern that chooses among the lines of a section."""
+    return f"({'|'.join(lines)})"
 
 
 def expand(rng, pattern):

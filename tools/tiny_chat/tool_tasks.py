@@ -1,16 +1,13 @@
 """Conversations with tools: random schemas, questions and arguments, so that the model has to copy, not remember."""
 
 import json
-import random
 
-from grammar import expand
+from grammar import either, expand, read_phrases, read_words
 from smalltalk import NO_MATH, NO_TIME, NO_WEATHER
 
-SYLLABLES = (
-    "ab ad al am an ar as ba bar bel ben ber bo bor bra bri bu cal can car cas cha chi co cor cu da dal dar de del den di do dor dra du dun ed el en er es fa fer fi flo fo fra ga gal gar ge gen gla go gra gre gu ha ham har he hel hi ho hu in ir is ja jo ka kal kan kar ke ken ki ko kra ku la lan lar le len li lin lo lon lu ma mal man mar me mel men mi min mo mon mor mu na nan nar ne ni no nor nu ol on or os pa pal par pe pen per pi po por pra pu qui ra ram ran re ri rin ro ros ru sa sal san sar se sen sha shi si so sta ste stra su ta tal tan tar te ten ter ti to tor tra tri tu ul un ur va val van var ve ven ver vi vo wa wal war we wi wo ya yo za zan ze zo zu"
-).split()
-ENDINGS = "ton ville burg berg ford ham stad dorf grad abad pur port mouth field bridge sk ia o a i es as on en in um ar or al el is us ki ko ka na ma ra ta sa za hi ji ang eng ing ong ai au ei".split()
-FIRST_WORDS = "New San Santa Port Fort Saint El La Los Las North South East West Upper Old Great Lake Mount Rio Sao Kota Ciudad Villa Al Bad Den Nizhny Ulan Hong Tel Cape Grand Little Long".split()
+_TOOLS = read_phrases("tools.txt")
+SYLLABLES, ENDINGS, FIRST_WORDS = (read_words(_TOOLS[name]) for name in ("syllables", "endings", "first words"))
+ACCENTS = str.maketrans("aouen", "áöüéñ")
 LETTERS = "aaabcddeeeefghiiijkllmmnnnoooopqrrrsssttuuvwxyz"
 
 
@@ -26,7 +23,7 @@ def place_name(rng):
     if roll < 0.06:
         return name.lower()
     if roll < 0.09:
-        return "".join({"a": "á", "o": "ö", "u": "ü", "e": "é", "n": "ñ"}.get(c, c) if rng.random() < 0.4 else c for c in name)
+        return "".join(c.translate(ACCENTS) if rng.random() < 0.4 else c for c in name)
     if roll < 0.12:
         return f"{name}, {_place_word(rng)}"
     return name
@@ -48,71 +45,43 @@ def _number(rng):
     return str(rng.randrange(10 ** (digits - 1) if digits > 1 else 0, 10**digits))
 
 
-WORD_OPERATORS = {"+": "plus|plus|added to", "-": "minus|minus|less", "*": "times|times|multiplied by", "/": "divided by|divided by|over"}
+WORD_OPERATORS = {
+    "+": "plus|plus|added to",
+    "-": "minus|minus|less",
+    "*": "times|times|multiplied by",
+    "/": "divided by|divided by|over",
+}
 VERB_OPERATORS = {  # imperative forms: which operand comes first
     "+": "(add|sum) <A> and <B>|add <A> to <B>|(add|sum up) <A> and <B>|the sum of <A> and <B>",
     "-": "the difference (of|between) <A> and <B>|take <B> (from|away from) <A>|subtract <B> from <A>",
     "*": "multiply <A> (by|and|with) <B>|the product of <A> and <B>",
     "/": "divide <A> by <B>|the quotient of <A> and <B>",
 }
-ASK_MATH = (
-    "what is <E>|what's <E>|how much is <E>|(calculate|compute|evaluate|solve|work out) <E>|(please|) (calculate|compute|work out) <E> (for me|)|(can|could) you (calculate|compute|work out|tell me) <E>|what does <E> (give|make|equal)"
-    "|tell me (the result of|what is|) <E>|<E>|<E> (equals|is what|=)|I need (the result of|to know) <E>|what do (I|you|we) get (for|from|with) <E>|the result of <E> (please|)|(do you know|give me) <E>|use the (calculator|tool) for <E>|how (many|much) (is|are|makes) <E>|find <E>|what would <E> be"
+KINDS = ("weather", "time", "math")
+MISSING = {"weather": NO_WEATHER, "time": NO_TIME, "math": NO_MATH}
+DISTRACTORS = (
+    ("search_web", "Search the web", "query"),
+    ("send_email", "Send an email", "text"),
+    ("play_music", "Play a song", "title"),
+    ("get_news", "Get the news", "topic"),
+    ("translate", "Translate a text", "text"),
+    ("read_file", "Read a file", "path"),
 )
-ASK_VERB = "<V>|(please|can you|could you|I want you to) <V>|what (is|do you get if you|do I get when I|do we get if we|happens if I) <V>|<V> (for me|please)|how much is it if I <V>|I need to <V>"
-ASK_WEATHER = (
-    "(what is|what's|how is|how's|tell me|check|look up|give me|get|find out|show me) the (weather|forecast|temperature|weather report|current weather|weather forecast) (in|for|at|around) <P> (today|now|right now|this morning|tonight|tomorrow|please|outside|)|what is the weather like in <P> (today|now|right now|at the moment|)"
-    "|(what will|how will) the weather be (like|) in <P> (today|tomorrow|)|(is it|will it be|is it going to be) (raining|sunny|cold|warm|hot|windy|cloudy|snowing|dry|foggy|nice|wet|freezing|stormy|humid|mild) in <P> (today|now|right now|tomorrow|at the moment|)|(does|will) it (rain|snow|freeze|storm) in <P> (today|tomorrow|now|tonight|)"
-    "|how (warm|cold|hot|windy|wet|chilly) is it in <P> (now|today|right now|)|weather (in|for|at|of|) <P> (today|please|now|)|<P> weather (today|please|now|)|do I need (an umbrella|a coat|a jacket|sunglasses|a hat|gloves) (in|for) <P> (today|tomorrow|)|(I'm|I am|we are) (in|going to|travelling to|flying to|driving to|visiting) <P> (today|tomorrow|), (what|how) is the weather (there|like|like there)"
-    "|(can|could|would) you (please|) (check|tell me|look up|get|find|give me) the (weather|forecast|temperature) (in|for|at) <P>|(please|) (check|look up|get|tell me) the (weather|forecast) (in|for) <P>|I (want|need) (to know|) the (weather|forecast) (in|for) <P>|what (kind of weather|temperature|weather) (is it|do they have|does it have|is there) in <P>|should I (take|bring|wear) (an umbrella|a coat|a jacket|a scarf) in <P>"
-    "|(what about|and in|and) the weather in <P>|(any|) (rain|snow|sun|sunshine|storm) in <P> (today|)|(how many|what) degrees (is it|are there) in <P>|is the (weather|sky) (nice|good|bad|clear|grey) in <P>"
-)
-ASK_TIME = (
-    "what time is it (now|right now|currently|at the moment|) in <P> (now|right now|please|at the moment|)|(what is|what's) the (time|current time|local time|exact time) (in|at) <P> (now|right now|please|)|(tell|give|show) me the (time|current time|local time) (in|for|at) <P> (now|please|)"
-    "|(can|could|would) you (please|) (tell me|check|look up|find out|say) (what time it is|the time|the current time|the local time) in <P>|(current|local|the) time (in|at|for) <P> (please|now|)|time (in|at) <P> (please|now|)|<P> time (please|now|)|how late is it in <P> (now|right now|)|do you know (the time|what time it is) in <P> (now|right now|)"
-    "|(I need|I want|I would like) (to know|) the (time|current time|local time) in <P>|what (hour|time of day) is it in <P>|(is it|are they) (late|early|morning|night|noon|evening|already night|asleep|awake) (now|already|) in <P>, what time is it (there|)|(what does|what do) the (clock|clocks) (say|show) in <P>|(please|) (check|look up|get|find) the (time|current time|local time) (in|for) <P>"
-    "|(I'm|I am) (calling|meeting|phoning|writing) (someone|a friend|a customer) in <P>, what time is it there|(what about|and) the time in <P>|is it (late|early|morning|night|day) in <P>|when it is noon here, what time is it in <P>|what is the clock in <P>"
-)
-
-KINDS = {
-    "weather": dict(
-        names="get_weather|get_weather|get_weather|get_current_weather|get_current_weather|weather|fetch_weather|weather_lookup|getWeather|current_weather|check_weather|get_forecast|weather_report",
-        params="city|city|location|location|location|place|city_name|town|q",
-        about="Get the (current|) weather (in|for|of) a (city|location|given location|place|given city).|(Returns|Look up|Fetch|Find) the (weather|current weather|forecast|weather report) (of|for|in) a (city|place|location)|Get (the|current) weather|Weather (information|report|data) for a (city|place)|Gets the weather",
-        asks=ASK_WEATHER, missing=NO_WEATHER,
-    ),
-    "time": dict(
-        names="get_time|get_time|get_time|get_current_time|get_current_time|time|current_time|clock|getTime|time_lookup|get_local_time|world_clock",
-        params="city|city|location|location|place|timezone|city_name|zone",
-        about="Get the (current|local|) time (in|for|of) a (city|location|given location|place|time zone|given city).|(Returns|Look up|Tell) the (time|current time|local time) (of|for|in) a (city|place|location)|Get (the|current) time|(World clock|Local time) for a (city|place)|Gets the time",
-        asks=ASK_TIME, missing=NO_TIME,
-    ),
-    "math": dict(
-        names="calculate|calculate|calculate|calculator|calculator|evaluate|compute|math|arithmetic|calc|do_math|evaluate_expression",
-        params="expression|expression|expression|expression|expr|formula|input|query",
-        about="(Evaluate|Calculate|Compute) (an|a) (arithmetic|math|mathematical|simple) expression.|(Evaluate|Calculate) a (math|) expression|Do (arithmetic|maths|calculations|math)|(A|Simple) calculator|Calculate|Returns the result of a (calculation|formula)|Compute a result",
-        asks=None, missing=NO_MATH,
-    ),
-}  # fmt: skip
-ABOUT_PARAM = {
-    "weather": "The (city|place|location)|(City|Place) name|Name of the (city|place|town)|The (city|town) (name|), (e.g. Springfield|for example Springfield)|The city name|Where|The location to look up|The name of the city",
-    "math": "The expression|(A|The) (math|arithmetic) expression|Expression to evaluate|The expression to (evaluate|compute)|for example 1 + 1|The formula",
-}
-ABOUT_PARAM["time"] = ABOUT_PARAM["weather"]
-DISTRACTORS = ("search_web|Search the web|query", "send_email|Send an email|text", "play_music|Play a song|title", "get_news|Get the news|topic", "translate|Translate a text|text", "read_file|Read a file|path")
 
 
 def _schema(rng, kind):
     """One random tool of `kind` in the OpenAI form; returns (tool, name, parameter, takes a unit)."""
     if kind == "other":
-        name, about, param = rng.choice(DISTRACTORS).split("|")
+        name, about, param = rng.choice(DISTRACTORS)
         spec, unit = {"type": "string"}, False
     else:
-        row = KINDS[kind]
-        name, about, param = (expand(rng, f"({row[key]})") for key in ("names", "about", "params"))
+        name = expand(rng, either(read_words(_TOOLS[f"{kind} names"])))
+        about = expand(rng, either(_TOOLS[f"{kind} about"]))
+        param = expand(rng, either(read_words(_TOOLS[f"{kind} params"])))
         spec = {"type": "string"}
         if rng.random() < 0.5:
-            spec["description"] = expand(rng, f"({ABOUT_PARAM[kind]})")
+            section = "math param about" if kind == "math" else "place param about"
+            spec["description"] = expand(rng, either(_TOOLS[section]))
         unit = kind == "weather" and rng.random() < 0.15
     properties = {param: spec}
     if unit:
@@ -137,9 +106,9 @@ def _ask_math(rng):
     if rng.random() < 0.25:
         verb = expand(rng, f"({VERB_OPERATORS[operator]})").replace("<A>", a).replace("<B>", b)
         if verb.startswith("the "):
-            text = expand(rng, f"({ASK_MATH})").replace("<E>", verb)
+            text = expand(rng, either(_TOOLS["ask math"])).replace("<E>", verb)
         else:
-            text = expand(rng, f"({ASK_VERB})").replace("<V>", verb)
+            text = expand(rng, either(_TOOLS["ask math verb"])).replace("<V>", verb)
         if "add" in verb and " to " in verb:
             a, b = b, a
         return text, f"{a} {operator} {b}"
@@ -152,7 +121,7 @@ def _ask_math(rng):
         elif rng.random() < 0.08:
             expression = f"({expression}) {rng.choice('+-*/')} {_number(rng)}"
         spoken = expression.replace(" ", "") if rng.random() < 0.12 else expression
-    return expand(rng, f"({ASK_MATH})").replace("<E>", spoken), expression
+    return expand(rng, either(_TOOLS["ask math"])).replace("<E>", spoken), expression
 
 
 def _ask(rng, kind):
@@ -162,7 +131,7 @@ def _ask(rng, kind):
     place = place_name(rng)
     if kind == "time" and rng.random() < 0.08:
         place = f"{_place_word(rng)}/{_place_word(rng)}"
-    return expand(rng, f"({KINDS[kind]['asks']})").replace("<P>", place), place
+    return expand(rng, either(_TOOLS[f"ask {kind}"])).replace("<P>", place), place
 
 
 def _finish(rng, text):
@@ -174,31 +143,40 @@ def _finish(rng, text):
     return text
 
 
-SKY = "sunny|cloudy|rainy|windy|foggy|snowy|clear|stormy|overcast|dry|light rain|partly cloudy|heavy snow"
-
-
 def _result(rng, kind, argument):
     """What a tool might answer, and the sentence that reports it."""
     if rng.random() < 0.12:
         fact = " ".join(_place_word(rng).lower() for _ in range(rng.randint(1, 3)))
         return fact, f"The tool says: {fact}."
-    if kind == "weather":
-        degrees, sky = str(rng.randint(-25, 45)), expand(rng, f"({SKY})")
-        if rng.random() < 0.3:
-            text = rng.choice((f"{degrees} degrees, {sky}", f"{sky}, {degrees} degrees", f"{degrees} C and {sky}"))
-        else:
-            pairs = [(rng.choice(("temperature", "temp", "temperature_c", "degrees")), rng.choice((int(degrees), degrees))), (rng.choice(("condition", "conditions", "sky", "description", "weather")), sky)]
-            rng.shuffle(pairs)
-            text = json.dumps(dict(([("city", argument)] if rng.random() < 0.2 else []) + pairs))
-        return text, f"In {argument} it is {degrees} degrees and {sky}."
-    if kind == "time":
-        clock = f"{rng.randrange(24):02d}:{rng.randrange(60):02d}"
-        return (clock if rng.random() < 0.4 else json.dumps({rng.choice(("time", "local_time", "current_time", "now")): clock})), f"It is {clock} in {argument}."
+    return {"weather": _weather_result, "time": _time_result, "math": _math_result}[kind](rng, argument)
+
+
+def _weather_result(rng, place):
+    degrees, sky = str(rng.randint(-25, 45)), expand(rng, either(_TOOLS["sky"]))
+    if rng.random() < 0.3:
+        text = rng.choice((f"{degrees} degrees, {sky}", f"{sky}, {degrees} degrees", f"{degrees} C and {sky}"))
+    else:
+        key = rng.choice(("temperature", "temp", "temperature_c", "degrees"))
+        pairs = [(key, rng.choice((int(degrees), degrees)))]
+        pairs.append((rng.choice(("condition", "conditions", "sky", "description", "weather")), sky))
+        rng.shuffle(pairs)
+        text = json.dumps(dict(([("city", place)] if rng.random() < 0.2 else []) + pairs))
+    return text, f"In {place} it is {degrees} degrees and {sky}."
+
+
+def _time_result(rng, place):
+    clock = f"{rng.randrange(24):02d}:{rng.randrange(60):02d}"
+    plain = rng.random() < 0.4
+    text = clock if plain else json.dumps({rng.choice(("time", "local_time", "current_time", "now")): clock})
+    return text, f"It is {clock} in {place}."
+
+
+def _math_result(rng, expression):
     value = _number(rng)
     if rng.random() < 0.15:
         value = "-" + value
     text = value if rng.random() < 0.5 else '{"' + rng.choice(("result", "value", "answer")) + '": ' + value + "}"
-    return text, f"{argument} = {value}."
+    return text, f"{expression} = {value}."
 
 
 def tool_conversation(rng, chat, refuse, easy=False):
@@ -206,7 +184,7 @@ def tool_conversation(rng, chat, refuse, easy=False):
 
     `refuse(argument)` tells whether an argument belongs to the held-out cases. `easy`: one tool, one or two turns.
     """
-    kinds = rng.sample(("weather", "time", "math"), 1 if easy else rng.choices((1, 2, 3), (20, 20, 60))[0])
+    kinds = rng.sample(KINDS, 1 if easy else rng.choices((1, 2, 3), (20, 20, 60))[0])
     if not easy and rng.random() < 0.08:
         kinds.insert(rng.randrange(len(kinds) + 1), "other")
     schemas = {kind: _schema(rng, kind) for kind in kinds}
@@ -218,13 +196,13 @@ def tool_conversation(rng, chat, refuse, easy=False):
             question, answer = chat(rng)
             messages += [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
             continue
-        kind = rng.choice(("weather", "time", "math") if roll < 0.2 else known)
+        kind = rng.choice(KINDS if roll < 0.2 else known)
         question, argument = _ask(rng, kind)
         while refuse(argument):
             question, argument = _ask(rng, kind)
         messages.append({"role": "user", "content": _finish(rng, question)})
         if kind not in schemas:
-            messages.append({"role": "assistant", "content": KINDS[kind]["missing"]})
+            messages.append({"role": "assistant", "content": MISSING[kind]})
             continue
         messages += _call(rng, messages[-1], kind, argument, schemas[kind])
     return messages, [schemas[kind][0] for kind in kinds]
@@ -246,20 +224,14 @@ def _call(rng, user, kind, argument, schema):
 
 def without_tools(rng):
     """A question that would need a tool when there is none: (question, answer)."""
-    kind = rng.choice(tuple(KINDS))
-    return _finish(rng, _ask(rng, kind)[0]), KINDS[kind]["missing"]
+    kind = rng.choice(KINDS)
+    return _finish(rng, _ask(rng, kind)[0]), MISSING[kind]
 
 
 def repeat(rng):
-    """"Repeat: words": the shortest lesson in copying."""
+    """ "Repeat: words": the shortest lesson in copying."""
     words = []
     for _ in range(rng.randint(1, 6)):
         words.append(rng.choice((place_name, _number, _place_word))(rng))
     text = " ".join(words)
     return rng.choice(("Repeat: ", "Repeat after me: ", "repeat ", "Say: ", "Echo: ", "Copy this: ")) + text, text
-
-
-if __name__ == "__main__":
-    rng = random.Random(0)
-    for _ in range(3):
-        print(json.dumps(tool_conversation(rng, repeat, lambda argument: False), indent=1, ensure_ascii=False))

@@ -1,6 +1,6 @@
 """Train the tiny chat model; a stopped run goes on from its last checkpoint.
 
-    python tools/tiny_chat/train.py --out DIR [--resume] [--steps 1000] [--threads 2]
+    python tools/tiny_chat/train.py --out DIR [--resume] [--steps 1000] [--workers 2]
 
 DIR receives tokenizer.json, checkpoint.pt (written every --save-every steps) and train.log.
 """
@@ -13,18 +13,19 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.multiprocessing
 from bpe import answer_mask, train_tokenizer
 from corpus import Corpus
 from model import Config, TinyChat
 from optim import make_optimizers
 from tokenizers import Tokenizer
-
+from torch import distributed
 
 CHARACTERS_PER_TOKEN = 2.55  # of this corpus with this tokenizer, about
 
 
-def step_batches(corpus, tokenizer, seed, step, progress, step_tokens, micro_tokens, max_length):
-    """Conversations of one step as padded batches of like length: [(tokens, targets)], and the number of targets.
+def step_rows(corpus, tokenizer, seed, step, progress, step_tokens, max_length):
+    """The conversations of one step, shortest first: [(ids, answer mask)].
 
     The step number seeds the draw, so a resumed run sees the text that an uninterrupted one would have seen.
     """
@@ -38,7 +39,11 @@ def step_batches(corpus, tokenizer, seed, step, progress, step_tokens, micro_tok
     for encoding in tokenizer.encode_batch(texts):
         ids = np.array(encoding.ids[:max_length])
         rows.append((ids, answer_mask(ids, tokenizer)))
-    rows.sort(key=lambda row: len(row[0]))
+    return sorted(rows, key=lambda row: len(row[0]))
+
+
+def micro_batches(rows, micro_tokens):
+    """Rows, sorted by length, as padded batches of at most `micro_tokens`: [(tokens, targets)]."""
     batches, start = [], 0
     while start < len(rows):
         end = start + 1
@@ -46,7 +51,7 @@ def step_batches(corpus, tokenizer, seed, step, progress, step_tokens, micro_tok
             end += 1
         batches.append(_pad(rows[start:end]))
         start = end
-    return batches, sum(int((targets >= 0).sum()) for _, targets in batches)
+    return batches
 
 
 def _pad(rows):
@@ -66,40 +71,58 @@ def learning_rate(step, steps, warmup=30, decay=0.6):
     return min(1.0, (steps - step) / (decay * steps))
 
 
-def train(args):
-    """Run the steps; prints and logs the mean loss per answer token, and writes checkpoints."""
-    out = Path(args.out)
-    out.mkdir(parents=True, exist_ok=True)
-    torch.set_num_threads(args.threads)
+def train(rank, args):
+    """Run the steps as worker `rank` of `args.workers`: each takes every other conversation, gradients are summed.
+
+    Worker 0 prints and logs the mean loss per answer token and writes the checkpoints.
+    """
+    out, config = Path(args.out), Config()
+    torch.set_num_threads(1)
     torch.manual_seed(args.seed)
-    config = Config()
-    vocabulary = out / "tokenizer.json"
-    tokenizer = Tokenizer.from_file(str(vocabulary)) if vocabulary.exists() else train_tokenizer(vocabulary, config.n_vocab)
+    distributed.init_process_group("gloo", f"file://{out.resolve()}/workers", rank=rank, world_size=args.workers)
+    tokenizer = Tokenizer.from_file(str(out / "tokenizer.json"))
     corpus, model = Corpus(), TinyChat(config)
     optimizers = make_optimizers(model, args.lr_muon, args.lr_adam)
     start, elapsed = _resume(out, model, optimizers) if args.resume else (0, 0.0)
     clock = time.monotonic() - elapsed
     for step in range(start, args.steps):
-        batches, n_targets = step_batches(
-            corpus, tokenizer, args.seed, step, step / args.steps, args.step_tokens, args.micro_tokens, args.max_length
-        )
-        loss = 0.0
-        for tokens, targets in batches:
-            part = model.loss(tokens, targets) / n_targets
-            part.backward()
-            loss += part.item()
+        progress = step / args.steps
+        rows = step_rows(corpus, tokenizer, args.seed, step, progress, args.step_tokens, args.max_length)
+        loss = _gradients(model, rows, micro_batches(rows[rank :: args.workers], args.micro_tokens))
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimizer, peak in zip(optimizers, (args.lr_muon, args.lr_adam), strict=True):
             optimizer.param_groups[0]["lr"] = peak * learning_rate(step, args.steps)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
-        size = sum(tokens.numel() for tokens, _ in batches)
-        line = f"step {step + 1} loss {loss:.4f} tokens {size} targets {n_targets} seconds {time.monotonic() - clock:.0f}"
-        print(line, flush=True)
-        with open(out / "train.log", "a") as log:
-            log.write(line + "\n")
-        if (step + 1) % args.save_every == 0 or step + 1 == args.steps:
-            _save(out, model, optimizers, step + 1, time.monotonic() - clock)
+        if rank == 0:
+            _log(out, step, loss, rows, time.monotonic() - clock)
+            if (step + 1) % args.save_every == 0 or step + 1 == args.steps:
+                _save(out, model, optimizers, step + 1, time.monotonic() - clock)
+    distributed.destroy_process_group()
+
+
+def _gradients(model, rows, batches):
+    """Leave the gradient of the mean loss over the whole step in every worker; returns that loss."""
+    n_targets = sum(int(mask[1:].sum()) for _, mask in rows)
+    total = torch.zeros(1)
+    for tokens, targets in batches:
+        loss = model.loss(tokens, targets) / n_targets
+        loss.backward()
+        total += loss.detach()
+    parameters = list(model.parameters())
+    flat = torch.cat([p.grad.flatten() for p in parameters] + [total])
+    distributed.all_reduce(flat)
+    for p, grad in zip(parameters, flat[:-1].split([p.numel() for p in parameters]), strict=True):
+        p.grad = grad.view_as(p).clone()
+    return flat[-1].item()
+
+
+def _log(out, step, loss, rows, seconds):
+    n_tokens, n_targets = sum(len(ids) for ids, _ in rows), sum(int(mask.sum()) for _, mask in rows)
+    line = f"step {step + 1} loss {loss:.4f} tokens {n_tokens} targets {n_targets} seconds {seconds:.0f}"
+    print(line, flush=True)
+    with open(out / "train.log", "a") as log:
+        log.write(line + "\n")
 
 
 def _save(out, model, optimizers, step, elapsed):
@@ -125,16 +148,22 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", required=True)
     parser.add_argument("--resume", action="store_true")
-    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--steps", type=int, default=1100)
     parser.add_argument("--step-tokens", type=int, default=8192, help="tokens of one optimiser step, about")
-    parser.add_argument("--micro-tokens", type=int, default=4096, help="padded tokens of one forward pass, at most")
+    parser.add_argument("--micro-tokens", type=int, default=1024, help="padded tokens of one forward pass, at most")
     parser.add_argument("--max-length", type=int, default=640)
     parser.add_argument("--lr-muon", type=float, default=0.01)
     parser.add_argument("--lr-adam", type=float, default=0.004)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--workers", type=int, default=2, help="processes, one thread each")
     parser.add_argument("--save-every", type=int, default=25)
-    train(parser.parse_args())
+    args = parser.parse_args()
+    out = Path(args.out)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "workers").unlink(missing_ok=True)
+    if not (out / "tokenizer.json").exists():
+        train_tokenizer(out / "tokenizer.json", Config().n_vocab)
+    torch.multiprocessing.spawn(train, (args,), args.workers)
 
 
 if __name__ == "__main__":

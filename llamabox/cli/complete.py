@@ -24,7 +24,7 @@ def main(argv: Sequence[str]) -> int:
     check_devices(options)
     apply_affinity(options)
     prompt = given_prompt(options)
-    if not prompt:
+    if prompt is None:
         raise OptionError("prompt: found none, expected a text as argument or on standard input")
     model = load_from_options(options)
     try:

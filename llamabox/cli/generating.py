@@ -6,8 +6,8 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from llamabox.cli.model import sampling_arguments
-from llamabox.cli.options import Options
-from llamabox.cli.options.parsers import unescape
+from llamabox.cli.options import OptionError, Options
+from llamabox.cli.options.parsers import is_utf8, unescape
 
 if TYPE_CHECKING:
     from llamabox.api import Model
@@ -17,9 +17,20 @@ def given_prompt(options: Options) -> str | None:
     """The prompt of the command line, then what is piped into standard input; None when there is neither."""
     parts = [unescape(text) if options.escape else text for text in options.arguments]
     if not sys.stdin.isatty():
-        piped = sys.stdin.read()
-        parts += [piped] if piped else []
-    return "\n\n".join(parts) if parts else None
+        parts.append(_piped())
+    prompt = "\n\n".join(part for part in parts if part)
+    if not is_utf8(prompt):
+        raise OptionError(f"prompt: found {prompt[:40]!r}, expected a text in UTF-8")
+    return prompt if prompt else None
+
+
+def _piped() -> str:
+    try:
+        return sys.stdin.read()
+    except UnicodeDecodeError as error:
+        raise OptionError(
+            f"standard input: found byte {error.object[error.start]:#x}, expected a text in UTF-8"
+        ) from None
 
 
 def pieces(model: "Model", prompt: str | Sequence[int], options: Options) -> Generator[str, None, None]:

@@ -1,6 +1,7 @@
 """`llamabox complete` and `llamabox chat` on a fake model."""
 
 import builtins
+from io import BytesIO, TextIOWrapper
 from types import SimpleNamespace
 
 import pytest
@@ -54,6 +55,14 @@ def test_complete_without_a_prompt(pipe, terminal, capsys):
     assert capsys.readouterr().err == "error: prompt: found none, expected a text as argument or on standard input\n"
     assert main(["complete", "two", "prompts"]) == 2
     assert capsys.readouterr().err == "error: unexpected argument 'prompts'; options start with -\n"
+
+
+def test_bytes_that_are_no_text(monkeypatch, capsys, terminal):
+    assert main(["complete", "caf\udce9"]) == 2
+    assert capsys.readouterr().err == "error: prompt: found 'caf\\udce9', expected a text in UTF-8\n"
+    monkeypatch.setattr("sys.stdin", TextIOWrapper(BytesIO(b"caf\xe9"), encoding="utf-8"))
+    assert main(["complete"]) == 2
+    assert capsys.readouterr().err == "error: standard input: found byte 0xe9, expected a text in UTF-8\n"
 
 
 def test_ctrl_c_while_completing(terminal, fake_model, capsys):

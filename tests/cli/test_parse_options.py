@@ -32,6 +32,7 @@ def test_nothing_given():
         (["--presence-penalty", "-1.5e-1"], "presence_penalty", -0.15),
         (["-c", "1", "-c", "2"], "ctx_size", 2),
         (["--model-alias", "x"], "alias", "x"),
+        (["-m", "caf\udce9.gguf"], "model", "caf\udce9.gguf"),
         (["--alias=-m"], "alias", "-m"),
         (["-a", "a=b"], "alias", "a=b"),
         (["-v"], "verbosity", 2147483647),
@@ -123,6 +124,9 @@ def test_values(argv, dest, value):
         (["--top-p", "1.01"], "--top-p: found '1.01', expected a number from 0 to 1"),
         (["--repeat-penalty", "0"], "--repeat-penalty: found '0', expected a finite number above 0"),
         (["--presence-penalty", "-inf"], "--presence-penalty: found '-inf', expected a finite number"),
+        # texts
+        (["-a", ""], "-a: found '', expected a name that is not empty"),
+        (["-a", "caf\udce9"], "-a: found 'caf\\udce9', expected a name in UTF-8"),
         # words and small languages
         (["-sm", "rows"], "-sm: found 'rows', expected one of none, layer, row"),
         (["-ctk", "q3"], "-ctk: found 'q3', expected one of f32, f16, bf16, q8_0, q4_0, q4_1, iq4_nl, q5_0, q5_1"),

@@ -2,7 +2,6 @@
 
 from llamabox.cli.options.option import Option
 from llamabox.cli.options.parsers import (
-    FILE,
     Choice,
     Integer,
     Number,
@@ -10,6 +9,7 @@ from llamabox.cli.options.parsers import (
     cpu_mask,
     cpu_range,
     key_value,
+    path,
     proportions,
     threads,
     words,
@@ -84,13 +84,13 @@ MODEL = (
     Option(
         "chat_template_file",
         "--chat-template-file FILE",
-        (FILE,),
+        (path,),
         help="set a file to load a custom jinja chat template (default: template taken from model's metadata)",
     ),
     Option(
         "slot_save_path",
         "--slot-save-path PATH",
-        (FILE,),
+        (path,),
         help="path to save slot kv cache (default: disabled)",
         later=SLOTS,
     ),

@@ -1,7 +1,7 @@
 """server/images: image generation."""
 
 from llamabox.cli.options.option import Group, Option
-from llamabox.cli.options.parsers import FILE, Choice, Integer, Number
+from llamabox.cli.options.parsers import Choice, Integer, Number, path
 
 SHARE = Number(0, 1)
 
@@ -125,19 +125,19 @@ COMPONENTS = (
     Option(
         "image_clip_l_model",
         "--image-clip-l-model PATH",
-        (FILE,),
+        (path,),
         help="path to the CLIP Large (clip-l) text encoder, or use --model included",
     ),
     Option(
         "image_clip_g_model",
         "--image-clip-g-model PATH",
-        (FILE,),
+        (path,),
         help="path to the CLIP Generic (clip-g) text encoder, or use --model included",
     ),
     Option(
         "image_t5xxl_model",
         "--image-t5xxl-model PATH",
-        (FILE,),
+        (path,),
         help="path to the Text-to-Text Transfer Transformer (t5xxl) text encoder, or use --model included",
     ),
     Option(
@@ -150,7 +150,7 @@ COMPONENTS = (
     Option(
         "image_vae_model",
         "--image-vae-model PATH",
-        (FILE,),
+        (path,),
         help="path to Variational AutoEncoder (vae), or use --model included",
     ),
     Option(
@@ -169,13 +169,13 @@ COMPONENTS = (
     Option(
         "image_taesd_model",
         "--image-taesd-model PATH",
-        (FILE,),
+        (path,),
         help="path to Tiny AutoEncoder For StableDiffusion (taesd), or use --model included",
     ),
     Option(
         "image_upscale_model",
         "--image-upscale-model PATH",
-        (FILE,),
+        (path,),
         help="path to the upscale model, or use --model included",
     ),
     Option(
@@ -195,7 +195,7 @@ COMPONENTS = (
     Option(
         "image_control_net_model",
         "--image-control-net-model PATH",
-        (FILE,),
+        (path,),
         help="path to the control net model, or use --model included",
     ),
     Option(

@@ -2,7 +2,7 @@
 
 from llamabox.cli.options.completion import CONTEXT, DEVICES, MODEL, THREADS
 from llamabox.cli.options.option import Group, Option
-from llamabox.cli.options.parsers import FILE, Choice, Integer, Number
+from llamabox.cli.options.parsers import Choice, Integer, Number, path
 from llamabox.cli.options.sampling import POSITIVE, SAMPLING
 from llamabox.cli.options.server import NO_GPU
 
@@ -152,7 +152,7 @@ WEIGHTS = (
     Option(
         "mmproj",
         "--mmproj FILE",
-        (FILE,),
+        (path,),
         help="path to a multimodal projector file for LLaVA",
         later="image input arrives in a later release",
     ),
@@ -193,7 +193,7 @@ ADAPTERS = (
     Option(
         "control_vector",
         "--control-vector FILE",
-        (FILE,),
+        (path,),
         default=(),
         repeats=True,
         help="add a control vector",
@@ -202,7 +202,7 @@ ADAPTERS = (
     Option(
         "control_vector_scaled",
         "--control-vector-scaled FILE SCALE",
-        (FILE, Number()),
+        (path, Number()),
         default=(),
         repeats=True,
         help="add a control vector with user defined scaling SCALE",

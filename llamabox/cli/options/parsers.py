@@ -73,26 +73,35 @@ class Choice:
 
 @dataclass(frozen=True)
 class Text:
-    """Any text that is not empty. `what` names it in messages."""
+    """A text that is not empty, in UTF-8. `what` names it in messages."""
 
     what: str = "a text"
 
-    @property
-    def expected(self) -> str:
-        return f"{self.what} that is not empty"
-
     def __call__(self, text: str) -> str:
         if not text:
-            raise ValueError(self.expected)
+            raise ValueError(f"{self.what} that is not empty")
+        if not is_utf8(text):
+            raise ValueError(f"{self.what} in UTF-8")
         return text
 
 
-FILE = Text("a path")
+def path(text: str) -> str:
+    """A path: any bytes, as the operating system has them."""
+    if not text:
+        raise ValueError("a path that is not empty")
+    return text
 
 
 def any_text(text: str) -> str:
-    """Any text, the empty one too."""
+    """Any text in UTF-8, the empty one too."""
+    if not is_utf8(text):
+        raise ValueError("a text in UTF-8")
     return text
+
+
+def is_utf8(text: str) -> bool:
+    """Whether a text from the command line or environment was UTF-8: other bytes arrive as lone surrogates."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def boolean(text: str) -> bool:

@@ -2,13 +2,13 @@
 
 from llamabox.cli.options.option import Option
 from llamabox.cli.options.parsers import (
-    FILE,
     SAMPLERS,
     Integer,
     Number,
     Text,
     any_text,
     logit_bias,
+    path,
     sampler_letters,
     sampler_names,
 )
@@ -180,7 +180,7 @@ SAMPLING = (
     Option(
         "grammar_file",
         "--grammar-file FILE",
-        (FILE,),
+        (path,),
         help="file to read grammar from",
         later=GRAMMARS,
     ),

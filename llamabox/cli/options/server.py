@@ -1,7 +1,7 @@
 """server: sockets, the model, which endpoints are open."""
 
 from llamabox.cli.options.option import Group, Option
-from llamabox.cli.options.parsers import FILE, Integer, Number, Text, words
+from llamabox.cli.options.parsers import Integer, Number, Text, path, words
 
 NO_GPU = "accepted; no GPU backend in this version, one warning says so"
 LORA = "LoRA adapters arrive in a later release"
@@ -58,7 +58,7 @@ SERVER = Group(
         Option(
             "model",
             "-m, --model FILE",
-            (FILE,),
+            (path,),
             help="model path (default: the tiny chat model that ships with llamabox)",
             env="LLAMA_ARG_MODEL",
         ),
@@ -73,7 +73,7 @@ SERVER = Group(
         Option(
             "lora",
             "--lora FILE",
-            (FILE,),
+            (path,),
             default=(),
             repeats=True,
             help="apply LoRA adapter (implies --no-mmap)",
@@ -82,7 +82,7 @@ SERVER = Group(
         Option(
             "lora_scaled",
             "--lora-scaled FILE SCALE",
-            (FILE, Number()),
+            (path, Number()),
             default=(),
             repeats=True,
             help="apply LoRA adapter with user defined scaling S (implies --no-mmap)",

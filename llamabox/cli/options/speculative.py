@@ -1,7 +1,7 @@
 """server/completion/speculative: draft models and n-gram lookup."""
 
 from llamabox.cli.options.option import Group, Option
-from llamabox.cli.options.parsers import FILE, Choice, Integer, Number, words
+from llamabox.cli.options.parsers import Choice, Integer, Number, path, words
 
 SPECULATIVE = Group(
     "server/completion/speculative",
@@ -33,7 +33,7 @@ SPECULATIVE = Group(
         Option(
             "model_draft",
             "-md, --model-draft FNAME",
-            (FILE,),
+            (path,),
             help="draft model for speculative decoding (default: unused)",
             env="LLAMA_ARG_MODEL_DRAFT",
         ),
@@ -63,14 +63,14 @@ SPECULATIVE = Group(
         Option(
             "lookup_cache_static",
             "-lcs, --lookup-cache-static FILE",
-            (FILE,),
+            (path,),
             help="path to static lookup cache to use for lookup decoding (not updated by generation)",
             env="LLAMA_ARG_LOOKUP_CACHE_STATIC",
         ),
         Option(
             "lookup_cache_dynamic",
             "-lcd, --lookup-cache-dynamic FILE",
-            (FILE,),
+            (path,),
             help="path to dynamic lookup cache to use for lookup decoding (updated by generation)",
             env="LLAMA_ARG_LOOKUP_CACHE_DYNAMIC",
         ),

@@ -89,9 +89,21 @@ def encode_value(key: str, value: Any, types: tuple[ValueType, ...], mark: str) 
 def _encode_array(key, items, types, mark):
     kind = types[0]
     head = struct.pack(mark + "IQ", kind, len(items))
-    if kind in (ValueType.STRING, ValueType.ARRAY):
+    if kind == ValueType.STRING:
+        return head + _encode_strings(key, items, mark)
+    if kind == ValueType.ARRAY:
         return head + b"".join(encode_value(key, item, types, mark) for item in items)
     return head + _encode_numbers(key, items, kind, mark)
+
+
+def _encode_strings(key, items, mark):
+    """Many strings at once: vocabularies hold hundreds of thousands."""
+    wrong = next((item for item in items if not isinstance(item, str)), None)
+    if wrong is not None:
+        raise GGUFError(f"metadata {key}: {wrong!r} is no string")
+    raw = [item.encode("utf-8", "surrogateescape") for item in items]
+    pack = struct.Struct(mark + "Q").pack
+    return b"".join([part for item in raw for part in (pack(len(item)), item)])
 
 
 def _encode_numbers(key, numbers, kind, mark):

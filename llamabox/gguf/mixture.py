@@ -110,7 +110,7 @@ def choose_types(
 def may_change(name: str, shape: tuple[int, ...]) -> bool:
     """Whether a tensor may be quantised: a matrix or a stack of them, but no norm, router or other small weight."""
     n_axes = max((i + 1 for i, n in enumerate(reversed(shape)) if n > 1), default=0)
-    if n_axes < 2 or not name.endswith("weight") or name in KEPT_NAMES:
+    if n_axes < 2 or 0 in shape or not name.endswith("weight") or name in KEPT_NAMES:
         return False
     return not any(part in name for part in KEPT_PARTS)
 

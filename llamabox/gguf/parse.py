@@ -9,7 +9,7 @@ from math import prod
 from pathlib import Path
 
 from llamabox.gguf.cursor import Cursor
-from llamabox.gguf.errors import GGUFError
+from llamabox.gguf.errors import GGUFError, quoted
 from llamabox.gguf.metadata import read_metadata
 from llamabox.gguf.types import GGMLType, ValueType
 
@@ -92,32 +92,33 @@ def _read_tensor(cursor, index):
     name = cursor.string(f"the name of tensor {index}")
     if len(name.encode("utf-8", "surrogateescape")) > MAX_NAME_BYTES:
         raise GGUFError(f"{cursor.path}: the name of tensor {index} is longer than {MAX_NAME_BYTES} bytes")
-    n_axes = cursor.u32(name)
+    what = f"tensor {quoted(name)}"
+    n_axes = cursor.u32(what)
     if n_axes > MAX_AXES:
-        raise GGUFError(f"{cursor.path}: tensor {name!r} has {n_axes} axes, expected at most {MAX_AXES}")
-    shape = tuple(cursor.u64(name) for _ in range(n_axes))[::-1]
-    number = cursor.u32(name)
+        raise GGUFError(f"{cursor.path}: {what} has {n_axes} axes, expected at most {MAX_AXES}")
+    shape = tuple(cursor.u64(what) for _ in range(n_axes))[::-1]
+    number = cursor.u32(what)
     try:
         type = GGMLType(number)
     except ValueError:
-        raise GGUFError(f"{cursor.path}: tensor {name!r} has type {number}, which is no known GGML type") from None
-    return name, type, shape, cursor.u64(name)
+        raise GGUFError(f"{cursor.path}: {what} has type {number}, which is no known GGML type") from None
+    return name, type, shape, cursor.u64(what)
 
 
 def _place(path, data_start, file_end, alignment, name, type, shape, offset):
     """Check that a described tensor lies within the file, and where."""
     if prod(max(n, 1) for n in shape) * type.type_size > MAX_SIZE:
-        raise GGUFError(f"{path}: tensor {name!r} has shape {shape}, more than {MAX_SIZE} bytes")
+        raise GGUFError(f"{path}: tensor {quoted(name)} has shape {shape}, more than {MAX_SIZE} bytes")
     try:
         row = type.row_bytes(shape[-1] if shape else 1)
     except GGUFError as error:
-        raise GGUFError(f"{path}: tensor {name!r}: {error}") from None
+        raise GGUFError(f"{path}: tensor {quoted(name)}: {error}") from None
     nbytes = prod(shape[:-1]) * row
     if offset % alignment:
-        raise GGUFError(f"{path}: tensor {name!r} has offset {offset}, expected a multiple of {alignment}")
+        raise GGUFError(f"{path}: tensor {quoted(name)} has offset {offset}, expected a multiple of {alignment}")
     end = data_start + offset + nbytes
     if end > file_end:
-        raise GGUFError(f"{path}: tensor {name!r} ends at byte {end}, the file at {file_end}: is it truncated?")
+        raise GGUFError(f"{path}: tensor {quoted(name)} ends at byte {end}, the file at {file_end}: is it truncated?")
     return TensorInfo(name, type, shape, data_start + offset, nbytes)
 
 
@@ -126,9 +127,9 @@ def _check_distinct(path, tensors):
     seen = set()
     for tensor in tensors:
         if tensor.name in seen:
-            raise GGUFError(f"{path}: tensor {tensor.name!r} appears twice")
+            raise GGUFError(f"{path}: tensor {quoted(tensor.name)} appears twice")
         seen.add(tensor.name)
     occupied = sorted((t for t in tensors if t.nbytes), key=lambda t: t.start)
     for before, after in zip(occupied, occupied[1:], strict=False):
         if before.start + before.nbytes > after.start:
-            raise GGUFError(f"{path}: tensors {before.name!r} and {after.name!r} overlap")
+            raise GGUFError(f"{path}: tensors {quoted(before.name)} and {quoted(after.name)} overlap")

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from llamabox.gguf.byteorder import swap_blocks
-from llamabox.gguf.errors import GGUFError
+from llamabox.gguf.errors import GGUFError, quoted
 from llamabox.gguf.hold import hold_bytes, map_file
 from llamabox.gguf.overrides import Override, apply_overrides
 from llamabox.gguf.parse import Head, TensorInfo, parse_head
@@ -56,7 +56,7 @@ def open_gguf(path, overrides: Iterable[Override | str] = (), mmap: bool = True,
         held = hold_bytes(part_mapped, part.path, part.data_start, mmap, mlock)
         for info in part.tensors:
             if info.name in tensors:
-                raise GGUFError(f"{part.path}: tensor {info.name!r} is in an earlier part too")
+                raise GGUFError(f"{part.path}: tensor {quoted(info.name)} is in an earlier part too")
             tensors[info.name] = _tensor(part, info, held)
     return GGUFFile(head.path, head.version, head.byte_order, head.metadata, head.value_types, tensors)
 
@@ -84,4 +84,4 @@ def _swap(head, info, raw):
     try:
         return swap_blocks(raw, info.type)
     except GGUFError as error:
-        raise GGUFError(f"{head.path}: tensor {info.name!r}: {error}") from None
+        raise GGUFError(f"{head.path}: tensor {quoted(info.name)}: {error}") from None

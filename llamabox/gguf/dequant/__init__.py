@@ -58,6 +58,9 @@ def dequantize(data: np.ndarray, type: GGMLType) -> np.ndarray:
         raise GGUFError(
             f"dequantize {type.name}: data is {data.dtype} {data.shape}, expected uint8 (..., n * {type.type_size})"
         )
+    shape = (*data.shape[:-1], data.shape[-1] // type.type_size * type.block_size)
+    if data.size == 0:
+        return np.empty(shape, np.float32)
     blocks = np.ascontiguousarray(data).reshape(-1, type.type_size)
     values = blocks.view(dtype).astype(np.float32) if dtype is not None else UNPACK[type](blocks)
-    return values.reshape(*data.shape[:-1], data.shape[-1] // type.type_size * type.block_size)
+    return values.reshape(shape)

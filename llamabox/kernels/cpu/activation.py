@@ -1,0 +1,87 @@
+"""Rows of f32 quantised to 8 bits, 32 values a scale: what block weights are multiplied by. Layout: unit.py."""
+
+import numpy as np
+from numba import types
+
+from llamabox.kernels.cpu.program import argument, kernel
+from llamabox.kernels.cpu.simd import (
+    bits_of,
+    f32_of_bits,
+    i64_of_bytes,
+    inline,
+    largest_i32,
+    load_f32x8,
+    max_i32x8,
+    narrow_i8x8,
+    splat_f32x8,
+    store,
+    sum_i32,
+    to_i32,
+)
+from llamabox.kernels.cpu.unit import X_UNIT
+
+INFINITY_BITS = 0x7F800000
+TINY = np.float32(1e-30)  # a group whose largest value is below this is zero: 1 / scale must not overflow
+NAN = np.float32(np.nan)
+
+
+@inline
+def _store_octet(x, s, q):
+    """8 integers, values 4s .. 4s + 7 of the group that begins at x."""
+    both = i64_of_bytes(narrow_i8x8(q))
+    store(x + 32 * s, types.uint32(both))
+    store(x + 32 * s + 32, types.uint32(both >> 32))
+
+
+@inline
+def _store_group(x, j, scale, sum_a, sum_b):
+    store(x + 256 + 4 * j, types.float32(scale))
+    store(x + 288 + 4 * j, types.int16(sum_a))
+    store(x + 290 + 4 * j, types.int16(sum_b))
+
+
+@inline
+def _quantise_group(source, x, j):
+    """32 values into group j of the unit at x: scale = largest / 127, q = round(value / scale); NaN if any is not finite."""
+    a, b = load_f32x8(source), load_f32x8(source + 32)
+    c, d = load_f32x8(source + 64), load_f32x8(source + 96)
+    one = max_i32x8(bits_of(a) & 0x7FFFFFFF, bits_of(b) & 0x7FFFFFFF)  # as integers, magnitudes order like the values
+    two = max_i32x8(bits_of(c) & 0x7FFFFFFF, bits_of(d) & 0x7FFFFFFF)  # and NaN lies above infinity
+    bits = largest_i32(max_i32x8(one, two))
+    largest = f32_of_bits(bits)
+    scale, inverse = types.float32(0), types.float32(0)
+    if bits >= INFINITY_BITS:
+        scale = NAN
+    elif largest > TINY:
+        scale = largest / types.float32(127)
+        inverse = types.float32(127) / largest
+    factor = splat_f32x8(inverse)
+    qa, qb, qc, qd = to_i32(a * factor), to_i32(b * factor), to_i32(c * factor), to_i32(d * factor)
+    octets = x + 4 * j
+    _store_octet(octets, 0, qa)
+    _store_octet(octets, 2, qb)
+    _store_octet(octets, 4, qc)
+    _store_octet(octets, 6, qd)
+    _store_group(x, j, scale, sum_i32(qa + qb), sum_i32(qc + qd))
+
+
+@inline
+def _clear_group(x, j):
+    for s in range(8):
+        store(x + 32 * s + 4 * j, types.uint32(0))
+    _store_group(x, j, types.float32(0), 0, 0)
+
+
+@kernel
+def quantise(args, task, thread):
+    """args: 0 source, 1 values a row, 2 rows, 3 rows a task, 4 target.  Groups beyond the row's end are zero."""
+    source, width, rows = argument(args, 0), argument(args, 1), argument(args, 2)
+    per_task, target = argument(args, 3), argument(args, 4)
+    units = (width + 255) // 256
+    for row in range(task * per_task, min(rows, (task + 1) * per_task)):
+        for group in range(units * 8):
+            x = target + (row * units + (group >> 3)) * X_UNIT
+            if group * 32 < width:
+                _quantise_group(source + 4 * (row * width + group * 32), x, group & 7)
+            else:
+                _clear_group(x, group & 7)

@@ -1,0 +1,245 @@
+"""Attention over KV blocks: keys and values are read where they are stored, a block of cells at a time, and the softmax
+is kept up to date as blocks pass (arXiv:2205.14135), so no array grows with the square of the length.
+
+A task is some rows of one sequence and one key head, with all query heads that share it. A row's result depends on its
+own query and cells only: its cells are visited in the same order whatever rows lie beside it.
+"""
+
+import numpy as np
+from numba import types
+
+from llamabox.kernels.cpu.program import Kernel, argument
+from llamabox.kernels.cpu.simd import (
+    f32_of_bits,
+    fma,
+    inline,
+    largest_f32,
+    load_f32,
+    load_f32x8,
+    load_i32,
+    load_i64,
+    max_f32x8,
+    splat_f32x8,
+    store,
+    sum_f32,
+)
+from llamabox.kernels.cpu.vector_math import exp, tanh
+from llamabox.kernels.kv import BLOCK
+
+ONE = np.float32(1)
+NEGATIVE_INFINITY = np.float32(-np.inf)
+
+
+def scratch_bytes(rows: int, group: int, k_dim: int, v_dim: int) -> int:
+    """Bytes of scratch that a thread needs for tasks of this many rows and query heads a key head."""
+    k_dim, v_dim = (k_dim + 7) & ~7, (v_dim + 7) & ~7
+    return 4 * (BLOCK * (k_dim + v_dim + 1) + rows * group * (k_dim + v_dim + 2)) + 64
+
+
+def store_rows(fmt):
+    """The kernel that rounds rows to a cache's type and stores them in its blocks."""
+
+    def store_in_blocks(args, task, thread):
+        """args: 0 rows (T, K, E) f32, 1 T, 2 K, 3 E, 4 pool, 5 cells int64 (T,)"""
+        x, rows, heads, size = argument(args, 0), argument(args, 1), argument(args, 2), argument(args, 3)
+        pool, cells = argument(args, 4), argument(args, 5)
+        for row in range(rows):
+            cell = load_i64(cells + 8 * row)
+            for head in range(heads):
+                source = x + 4 * (row * heads + head) * size
+                place = ((cell // BLOCK * heads + head) * BLOCK + cell % BLOCK) * size
+                for k in range(0, size, 8):
+                    at = min(k, size - 8)  # the last 8 may overlap those before them
+                    fmt.put(pool + (place + at) * fmt.size, load_f32x8(source + 4 * at))
+
+    return Kernel(store_in_blocks, f"{fmt.name} store")
+
+
+@inline
+def _copy_padded(fmt, source, size, factor, target):
+    """A row of values times a factor, as f32, filled up with zeros to a multiple of 8."""
+    for k in range(0, size & ~7, 8):
+        store(target + 4 * k, fmt.eight(source + k * fmt.size) * factor)
+    if size & 7:
+        store(target + 4 * (size & ~7), splat_f32x8(0.0))
+        for k in range(size & ~7, size):
+            store(target + 4 * k, types.float32(fmt.one(source + k * fmt.size) * factor))
+
+
+@inline
+def _score_block(q, keys, width, scores):
+    """Products of a query with the block's keys, padded rows of `width` f32 -> BLOCK scores."""
+    for cell in range(0, BLOCK, 4):
+        key = keys + 4 * cell * width
+        a, b, c, d = splat_f32x8(0.0), splat_f32x8(0.0), splat_f32x8(0.0), splat_f32x8(0.0)
+        for k in range(0, 4 * width, 32):
+            v = load_f32x8(q + k)
+            a = fma(v, load_f32x8(key + k), a)
+            b = fma(v, load_f32x8(key + 4 * width + k), b)
+            c = fma(v, load_f32x8(key + 8 * width + k), c)
+            d = fma(v, load_f32x8(key + 12 * width + k), d)
+        store(scores + 4 * cell, sum_f32(a))
+        store(scores + 4 * cell + 4, sum_f32(b))
+        store(scores + 4 * cell + 8, sum_f32(c))
+        store(scores + 4 * cell + 12, sum_f32(d))
+
+
+@inline
+def _weigh(scores, low, high, softcap, best):
+    """Scores of the cells low .. high - 1 -> exp(score - largest), 0 elsewhere; returns (largest, their sum)."""
+    if softcap > 0:
+        for c in range(0, 4 * BLOCK, 32):
+            store(scores + c, tanh(load_f32x8(scores + c) * (types.float32(1) / softcap)) * softcap)
+    for c in range(low):
+        store(scores + 4 * c, NEGATIVE_INFINITY)
+    for c in range(high, BLOCK):
+        store(scores + 4 * c, NEGATIVE_INFINITY)
+    top = load_f32x8(scores)
+    for c in range(32, 4 * BLOCK, 32):
+        top = max_f32x8(top, load_f32x8(scores + c))
+    largest = largest_f32(top)
+    if not largest > best:
+        largest = best
+    total = splat_f32x8(0.0)
+    for c in range(0, 4 * BLOCK, 32):
+        weight = exp(load_f32x8(scores + c) - largest)
+        store(scores + c, weight)
+        total = total + weight
+    return largest, sum_f32(total)
+
+
+@inline
+def _mix_values(acc, shrink, weights, values, width, low, high):
+    """acc * shrink + the values of the cells low .. high - 1, weighted; width is a multiple of 8."""
+    for k in range(0, 4 * (width & ~31), 128):
+        a, b = load_f32x8(acc + k) * shrink, load_f32x8(acc + k + 32) * shrink
+        c, d = load_f32x8(acc + k + 64) * shrink, load_f32x8(acc + k + 96) * shrink
+        for cell in range(low, high):
+            weight, value = splat_f32x8(load_f32(weights + 4 * cell)), values + 4 * cell * width + k
+            a, b = fma(weight, load_f32x8(value), a), fma(weight, load_f32x8(value + 32), b)
+            c, d = fma(weight, load_f32x8(value + 64), c), fma(weight, load_f32x8(value + 96), d)
+        store(acc + k, a)
+        store(acc + k + 32, b)
+        store(acc + k + 64, c)
+        store(acc + k + 96, d)
+    for k in range(4 * (width & ~31), 4 * width, 32):
+        y = load_f32x8(acc + k) * shrink
+        for cell in range(low, high):
+            y = fma(splat_f32x8(load_f32(weights + 4 * cell)), load_f32x8(values + 4 * cell * width + k), y)
+        store(acc + k, y)
+
+
+@inline
+def _begin_row(q, queries, acc, state, group, k_dim, v_width, scale, f32):
+    """Scaled queries, empty sums, and (largest score, total weight) = (-inf, 0) of each query head of a row."""
+    k_width = (k_dim + 7) & ~7
+    for g in range(group):
+        _copy_padded(f32, q + 4 * g * k_dim, k_dim, scale, queries + 4 * g * k_width)
+        for k in range(0, 4 * v_width, 32):
+            store(acc + 4 * g * v_width + k, splat_f32x8(0.0))
+        store(state + 8 * g, NEGATIVE_INFINITY)
+        store(state + 8 * g + 4, types.float32(0))
+
+
+@inline
+def _end_row(out, acc, state, group, v_dim):
+    """The weighted values over the total weight."""
+    v_width = (v_dim + 7) & ~7
+    for g in range(group):
+        factor = types.float32(1) / load_f32(state + 8 * g + 4)
+        for k in range(v_dim):
+            store(out + 4 * (g * v_dim + k), types.float32(load_f32(acc + 4 * (g * v_width + k)) * factor))
+
+
+@inline
+def _see_block(queries, acc, state, keys, values, scores, group, k_width, v_width, low, high, softcap):
+    """One row sees the cells low .. high - 1 of the block whose keys and values lie in scratch."""
+    for g in range(group):
+        best = load_f32(state + 8 * g)
+        _score_block(queries + 4 * g * k_width, keys, k_width, scores)
+        largest, total = _weigh(scores, low, high, softcap, best)
+        shrink = exp(splat_f32x8(types.float32(best - largest)))
+        _mix_values(acc + 4 * g * v_width, shrink, scores, values, v_width, low, high)
+        store(state + 8 * g, types.float32(largest))
+        store(state + 8 * g + 4, types.float32(load_f32(state + 8 * g + 4) * largest_f32(shrink) + total))
+
+
+def attend(key_format, value_format, f32):
+    """The kernel for a cache of these types; f32 is the FloatFormat of F32.
+
+    args: 0 q (T, H, E), 1 out (T, H, Ev), 2 keys, 3 values, 4 chunks int32 (C, 5): sequence, first row, rows, cells of
+    the sequence, its first cell where there are no tables; 5 tables int32 or 0, 6 blocks a table row, 7 positions int32,
+    8 key heads, 9 query heads a key head, 10 E, 11 Ev, 12 scale (bits), 13 softcap (bits) or 0, 14 window or 0,
+    15 causal, 16 scratch, 17 bytes of scratch a thread, 18-20 bytes from a block, head and cell of keys to the next,
+    21-23 the same of values.
+    """
+
+    def attend_chunk(args, task, thread):
+        heads, group, k_dim, v_dim = argument(args, 8), argument(args, 9), argument(args, 10), argument(args, 11)
+        scale, softcap = f32_of_bits(types.int32(argument(args, 12))), f32_of_bits(types.int32(argument(args, 13)))
+        window, causal, tables = argument(args, 14), argument(args, 15), argument(args, 5)
+        k_width, v_width = (k_dim + 7) & ~7, (v_dim + 7) & ~7
+        chunk, head = argument(args, 4) + 20 * (task // heads), task % heads
+        sequence, first, rows = load_i32(chunk), load_i32(chunk + 4), load_i32(chunk + 8)
+        cells, origin = load_i32(chunk + 12), load_i32(chunk + 16)
+
+        keys = argument(args, 16) + thread * argument(args, 17)
+        values = keys + 4 * BLOCK * k_width
+        scores = values + 4 * BLOCK * v_width
+        state = scores + 4 * BLOCK
+        queries = state + 8 * rows * group
+        sums = queries + 4 * rows * group * k_width
+
+        query_bytes, out_bytes = 4 * group * k_dim, 4 * group * v_dim  # of one row and key head
+        for r in range(rows):
+            q = argument(args, 0) + ((first + r) * heads + head) * query_bytes
+            acc = sums + 4 * r * group * v_width
+            _begin_row(
+                q, queries + 4 * r * group * k_width, acc, state + 8 * r * group, group, k_dim, v_width, scale, f32
+            )
+
+        first_pos, last_pos = (
+            load_i32(argument(args, 7) + 4 * first),
+            load_i32(argument(args, 7) + 4 * (first + rows - 1)),
+        )
+        end = min(cells, last_pos + 1) if causal else cells
+        begin = max(0, first_pos - window + 1) if window else 0
+        for block in range(begin // BLOCK, (end + BLOCK - 1) // BLOCK):
+            place = block
+            if tables != 0:
+                place = load_i32(tables + 4 * (sequence * argument(args, 6) + block))
+            key = (
+                argument(args, 2) + place * argument(args, 18) + head * argument(args, 19) + origin * argument(args, 20)
+            )
+            value = (
+                argument(args, 3) + place * argument(args, 21) + head * argument(args, 22) + origin * argument(args, 23)
+            )
+            filled = min(BLOCK, end - block * BLOCK)
+            for cell in range(filled):
+                _copy_padded(key_format, key + cell * argument(args, 20), k_dim, ONE, keys + 4 * cell * k_width)
+                _copy_padded(value_format, value + cell * argument(args, 23), v_dim, ONE, values + 4 * cell * v_width)
+            for r in range(rows):
+                pos = load_i32(argument(args, 7) + 4 * (first + r))
+                low = max(0, pos - window + 1 - block * BLOCK) if window else 0
+                high = min(filled, pos + 1 - block * BLOCK) if causal else filled
+                if low < high:
+                    _see_block(
+                        queries + 4 * r * group * k_width,
+                        sums + 4 * r * group * v_width,
+                        state + 8 * r * group,
+                        keys,
+                        values,
+                        scores,
+                        group,
+                        k_width,
+                        v_width,
+                        low,
+                        high,
+                        softcap,
+                    )
+
+        for r in range(rows):
+            out = argument(args, 1) + ((first + r) * heads + head) * out_bytes
+            _end_row(out, sums + 4 * r * group * v_width, state + 8 * r * group, group, v_dim)
+
+    return Kernel(attend_chunk, f"attend {key_format.name} {value_format.name}")

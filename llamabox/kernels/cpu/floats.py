@@ -1,0 +1,178 @@
+"""F32, F16 and BF16 weights times f32 rows.
+
+Every result is 8 partial sums, one for the values k with the same k mod 8, each added in order of k: the same whether a
+row is multiplied alone or among others.
+
+args: 0 weight, 1 bytes a weight row, 2 weight rows, 3 values a row, 4 rows of x (f32), 5 their number, 6 out,
+      7 bytes an out row, 8 bias or 0, 9 weight rows a task
+"""
+
+from collections.abc import Callable
+
+from numba import types
+
+from llamabox.kernels.cpu.described import Described
+from llamabox.kernels.cpu.program import Kernel, argument
+from llamabox.kernels.cpu.simd import (
+    f32_of_bits,
+    fma,
+    inline,
+    load_bf16x8,
+    load_f16,
+    load_f16x8,
+    load_f32,
+    load_f32x8,
+    load_u16,
+    splat_f32x8,
+    store,
+    store_bf16x8,
+    store_f16x8,
+    sum_f32,
+)
+
+
+@inline
+def _one_f32(p):
+    return load_f32(p)
+
+
+@inline
+def _eight_f32(p):
+    return load_f32x8(p)
+
+
+@inline
+def _one_f16(p):
+    return load_f16(p)
+
+
+@inline
+def _eight_f16(p):
+    return load_f16x8(p)
+
+
+@inline
+def _one_bf16(p):
+    return f32_of_bits(types.int32(types.uint32(load_u16(p)) << 16))
+
+
+@inline
+def _eight_bf16(p):
+    return load_bf16x8(p)
+
+
+@inline
+def _put_f32(p, v):
+    store(p, v)
+
+
+@inline
+def _put_f16(p, v):
+    store_f16x8(p, v)
+
+
+@inline
+def _put_bf16(p, v):
+    store_bf16x8(p, v)
+
+
+class FloatFormat(Described):
+    """A plain type: bytes a value, how one and eight of them become f32, and how eight are rounded and stored."""
+
+    def __init__(self, name: str, size: int, one: Callable, eight: Callable, put: Callable):
+        self.name, self.size, self.one, self.eight, self.put = name, size, one, eight, put
+
+    def __reduce__(self):
+        return float_format, (self.name,)
+
+
+def float_format(name: str) -> FloatFormat:
+    """The FloatFormat of a type by the type's name."""
+    return FLOATS[name]
+
+
+FLOATS = {
+    f.name: f
+    for f in (
+        FloatFormat("F32", 4, _one_f32, _eight_f32, _put_f32),
+        FloatFormat("F16", 2, _one_f16, _eight_f16, _put_f16),
+        FloatFormat("BF16", 2, _one_bf16, _eight_bf16, _put_bf16),
+    )
+}
+
+
+@inline
+def _finish(fmt, acc, p, x, width, out, bias, row):
+    """Add the lanes, the values beyond the last whole 8, and the bias; store the result."""
+    y = sum_f32(acc)
+    for k in range(width & ~7, width):
+        y += fmt.one(p + k * fmt.size) * load_f32(x + 4 * k)
+    if bias != 0:
+        y += load_f32(bias + 4 * row)
+    store(out + 4 * row, types.float32(y))
+
+
+def one_row(fmt):
+    """The kernel for a single row: four weight rows at a time."""
+
+    def multiply_row(args, task, thread):
+        weight, row_bytes, rows = argument(args, 0), argument(args, 1), argument(args, 2)
+        width, x, out = argument(args, 3), argument(args, 4), argument(args, 6)
+        bias, per_task = argument(args, 8), argument(args, 9)
+        end = min(rows, (task + 1) * per_task)
+        for row in range(task * per_task, end, 4):
+            p = weight + row * row_bytes
+            q = weight + min(row + 1, end - 1) * row_bytes
+            r = weight + min(row + 2, end - 1) * row_bytes
+            s = weight + min(row + 3, end - 1) * row_bytes
+            a, b, c, d = splat_f32x8(0.0), splat_f32x8(0.0), splat_f32x8(0.0), splat_f32x8(0.0)
+            for k in range(0, width & ~7, 8):
+                v = load_f32x8(x + 4 * k)
+                a = fma(fmt.eight(p + k * fmt.size), v, a)
+                b = fma(fmt.eight(q + k * fmt.size), v, b)
+                c = fma(fmt.eight(r + k * fmt.size), v, c)
+                d = fma(fmt.eight(s + k * fmt.size), v, d)
+            _finish(fmt, a, p, x, width, out, bias, row)
+            _finish(fmt, b, q, x, width, out, bias, min(row + 1, end - 1))
+            _finish(fmt, c, r, x, width, out, bias, min(row + 2, end - 1))
+            _finish(fmt, d, s, x, width, out, bias, min(row + 3, end - 1))
+
+    return Kernel(multiply_row, f"{fmt.name} one row")
+
+
+def many_rows(fmt):
+    """The kernel for several rows: two weight rows and four rows of x at a time."""
+
+    def multiply_rows(args, task, thread):
+        weight, row_bytes, rows = argument(args, 0), argument(args, 1), argument(args, 2)
+        width, x, n, out = argument(args, 3), argument(args, 4), argument(args, 5), argument(args, 6)
+        out_bytes, bias, per_task = argument(args, 7), argument(args, 8), argument(args, 9)
+        end = min(rows, (task + 1) * per_task)
+        for t in range(0, n, 4):
+            tb, tc, td = min(t + 1, n - 1), min(t + 2, n - 1), min(t + 3, n - 1)
+            xa, xb, xc, xd = x + t * width * 4, x + tb * width * 4, x + tc * width * 4, x + td * width * 4
+            for row in range(task * per_task, end, 2):
+                other = min(row + 1, end - 1)
+                p, q = weight + row * row_bytes, weight + other * row_bytes
+                pa, pb, pc, pd = splat_f32x8(0.0), splat_f32x8(0.0), splat_f32x8(0.0), splat_f32x8(0.0)
+                qa, qb, qc, qd = splat_f32x8(0.0), splat_f32x8(0.0), splat_f32x8(0.0), splat_f32x8(0.0)
+                for k in range(0, width & ~7, 8):
+                    u, v = fmt.eight(p + k * fmt.size), fmt.eight(q + k * fmt.size)
+                    y = load_f32x8(xa + 4 * k)
+                    pa, qa = fma(u, y, pa), fma(v, y, qa)
+                    y = load_f32x8(xb + 4 * k)
+                    pb, qb = fma(u, y, pb), fma(v, y, qb)
+                    y = load_f32x8(xc + 4 * k)
+                    pc, qc = fma(u, y, pc), fma(v, y, qc)
+                    y = load_f32x8(xd + 4 * k)
+                    pd, qd = fma(u, y, pd), fma(v, y, qd)
+                _finish(fmt, pa, p, xa, width, out + t * out_bytes, bias, row)
+                _finish(fmt, pb, p, xb, width, out + tb * out_bytes, bias, row)
+                _finish(fmt, pc, p, xc, width, out + tc * out_bytes, bias, row)
+                _finish(fmt, pd, p, xd, width, out + td * out_bytes, bias, row)
+                _finish(fmt, qa, q, xa, width, out + t * out_bytes, bias, other)
+                _finish(fmt, qb, q, xb, width, out + tb * out_bytes, bias, other)
+                _finish(fmt, qc, q, xc, width, out + tc * out_bytes, bias, other)
+                _finish(fmt, qd, q, xd, width, out + td * out_bytes, bias, other)
+
+    return Kernel(multiply_rows, f"{fmt.name} many rows")

@@ -1,0 +1,115 @@
+"""Block weights times quantised rows.
+
+One row (decode) reads each weight row once, straight from the file's bytes, and is bound by memory. Several rows share a
+tile: TILE_ROWS weight rows are unpacked once into a thread's scratch and multiplied by all of them. Both do the same
+arithmetic in the same order, so a row's result does not depend on how many there are.
+
+args: 0 weight, 1 bytes a weight row, 2 weight rows, 3 values a row, 4 quantised rows, 5 their number, 6 out,
+      7 bytes an out row, 8 bias or 0, 9 weight rows a task, 10 scratch, 11 bytes of scratch a thread
+"""
+
+from numba import types
+
+from llamabox.kernels.cpu.program import Kernel, argument
+from llamabox.kernels.cpu.simd import (
+    inline,
+    load_f32,
+    load_f32x8,
+    load_i8x32,
+    splat_f32x8,
+    store,
+    sum_f32,
+)
+from llamabox.kernels.cpu.unit import TILE_UNIT, X_UNIT, add_products, unpack, unpack_to
+
+TILE_ROWS = 16
+
+
+@inline
+def _finish(acc, out, bias, row):
+    """Add the lanes and the bias of one result, and store it."""
+    y = sum_f32(acc)
+    if bias != 0:
+        y += load_f32(bias + 4 * row)
+    store(out + 4 * row, types.float32(y))
+
+
+@inline
+def _add_unit(fmt, acc, p, last, x):
+    """acc plus the unit at p, read in place, times the activations at x."""
+    w = unpack(fmt, p, last)
+    sub = fmt.subscales(p)
+    first, second = fmt.first(sub), fmt.second(sub)
+    sums = fmt.half(w[0], w[1], w[2], w[3], x, first) + fmt.half(w[4], w[5], w[6], w[7], x + 128, second)
+    acc = add_products(fmt, acc, sums, fmt.scales(p, last), first, second, x)
+    return fmt.add_minimum(fmt, acc, p, last, x)
+
+
+def one_row(fmt):
+    """The kernel for a single quantised row."""
+    unit_bytes = fmt.unit_bytes
+
+    def multiply_row(args, task, thread):
+        weight, row_bytes, rows = argument(args, 0), argument(args, 1), argument(args, 2)
+        groups, x, out = argument(args, 3) >> 5, argument(args, 4), argument(args, 6)
+        bias, per_task = argument(args, 8), argument(args, 9)
+        whole = groups >> 3
+        for row in range(task * per_task, min(rows, (task + 1) * per_task)):
+            p = weight + row * row_bytes
+            acc = splat_f32x8(0.0)
+            for u in range(whole):
+                acc = _add_unit(fmt, acc, p + u * unit_bytes, 7, x + u * X_UNIT)
+            if groups & 7 != 0:
+                acc = _add_unit(fmt, acc, p + whole * unit_bytes, (groups & 7) - 1, x + whole * X_UNIT)
+            _finish(acc, out, bias, row)
+
+    return Kernel(multiply_row, f"{fmt.name} one row")
+
+
+@inline
+def _add_tile_unit(fmt, acc_a, acc_b, tile, xa, xb):
+    """Two accumulators, for the activations at xa and xb, plus the unit of a tile."""
+    first, second = fmt.tile_sub(tile + 288), fmt.tile_sub(tile + 320)
+    a, b, c, d = load_i8x32(tile), load_i8x32(tile + 32), load_i8x32(tile + 64), load_i8x32(tile + 96)
+    sums_a, sums_b = fmt.half(a, b, c, d, xa, first), fmt.half(a, b, c, d, xb, first)
+    a, b, c, d = load_i8x32(tile + 128), load_i8x32(tile + 160), load_i8x32(tile + 192), load_i8x32(tile + 224)
+    sums_a = sums_a + fmt.half(a, b, c, d, xa + 128, second)
+    sums_b = sums_b + fmt.half(a, b, c, d, xb + 128, second)
+    scales = load_f32x8(tile + 256)
+    acc_a = fmt.add_tile_minimum(add_products(fmt, acc_a, sums_a, scales, first, second, xa), tile, xa)
+    acc_b = fmt.add_tile_minimum(add_products(fmt, acc_b, sums_b, scales, first, second, xb), tile, xb)
+    return acc_a, acc_b
+
+
+def many_rows(fmt):
+    """The kernel for several quantised rows."""
+    unit_bytes = fmt.unit_bytes
+
+    def multiply_rows(args, task, thread):
+        weight, row_bytes, rows = argument(args, 0), argument(args, 1), argument(args, 2)
+        groups, x, n = argument(args, 3) >> 5, argument(args, 4), argument(args, 5)
+        out, out_bytes, bias, per_task = argument(args, 6), argument(args, 7), argument(args, 8), argument(args, 9)
+        tile = argument(args, 10) + thread * argument(args, 11)
+        units = (groups + 7) >> 3
+        first = task * per_task
+        count = min(rows - first, per_task)
+        for row in range(count):
+            p = weight + (first + row) * row_bytes
+            for u in range(units):
+                last = min(7, groups - 8 * u - 1)
+                unpack_to(fmt, p + u * unit_bytes, last, tile + (row * units + u) * TILE_UNIT)
+        for t in range(0, n, 2):
+            xa = x + t * units * X_UNIT
+            other = min(t + 1, n - 1)  # an odd last row is multiplied twice
+            xb = x + other * units * X_UNIT
+            for row in range(count):
+                acc_a, acc_b = splat_f32x8(0.0), splat_f32x8(0.0)
+                w = tile + row * units * TILE_UNIT
+                for u in range(units):
+                    acc_a, acc_b = _add_tile_unit(
+                        fmt, acc_a, acc_b, w + u * TILE_UNIT, xa + u * X_UNIT, xb + u * X_UNIT
+                    )
+                _finish(acc_a, out + t * out_bytes, bias, first + row)
+                _finish(acc_b, out + other * out_bytes, bias, first + row)
+
+    return Kernel(multiply_rows, f"{fmt.name} many rows")

@@ -1,0 +1,90 @@
+"""Jobs for products with weights: which kernel, how many tasks, which arguments."""
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+
+from llamabox.gguf import GGMLType
+from llamabox.kernels.cpu import floats, integer
+from llamabox.kernels.cpu.activation import quantise
+from llamabox.kernels.cpu.floats import FLOATS
+from llamabox.kernels.cpu.program import Kernel
+from llamabox.kernels.cpu.runner import Job, Runner, address
+from llamabox.kernels.cpu.unit import TILE_UNIT, UNITS, X_UNIT
+from llamabox.kernels.weight import Weight
+
+TASK_BYTES = 48 << 10  # of weights, in one task of a one-row product
+QUANTISE_VALUES = 16384  # in one task
+
+
+@cache
+def one_row(name: str) -> Kernel:
+    """The one-row kernel of a type's name."""
+    return integer.one_row(UNITS[name]) if name in UNITS else floats.one_row(FLOATS[name])
+
+
+@cache
+def many_rows(name: str) -> Kernel:
+    """The kernel of a type's name for several rows."""
+    return integer.many_rows(UNITS[name]) if name in UNITS else floats.many_rows(FLOATS[name])
+
+
+def has_kernel(type: GGMLType) -> bool:
+    """Whether products with this type read its bytes in place."""
+    return type.name in UNITS or type.name in FLOATS
+
+
+@dataclass(frozen=True, eq=False)
+class CpuWeight(Weight):
+    """A Weight with what its kernels need at hand. Its data is C-contiguous."""
+
+    address: int = 0
+    row_bytes: int = 0
+    quantised: bool = False  # multiplies by quantised rows
+
+
+def prepare(weight: Weight) -> CpuWeight:
+    """The weight as products take it; its kernels are compiled, or loaded from the cache, here."""
+    if has_kernel(weight.type):
+        one_row(weight.type.name).address, many_rows(weight.type.name).address
+    data = np.ascontiguousarray(weight.data)
+    row_bytes = data.strides[-2] if data.ndim > 1 else data.nbytes
+    quantised = weight.type.name in UNITS
+    return CpuWeight(weight.name, weight.type, weight.shape, data, weight.scale, address(data), row_bytes, quantised)
+
+
+def quantise_job(runner: Runner, x: np.ndarray) -> tuple[Job, int]:
+    """x f32 (T, D), contiguous -> the job that quantises it and the address of what it makes."""
+    rows, width = x.shape
+    target = runner.scratch("activations", rows * units(width) * X_UNIT)
+    per_task = max(1, QUANTISE_VALUES // width)
+    return Job(quantise.address, -(-rows // per_task), (address(x), width, rows, per_task, target)), target
+
+
+def units(width: int) -> int:
+    """Units of 256 values in a row, the last one maybe not full."""
+    return -(-width // 256)
+
+
+def product_job(
+    runner: Runner, weight: CpuWeight, x: int, rows: int, out: int, out_bytes: int, bias: int = 0, matrix: int = 0
+) -> Job:
+    """The job of x times the transpose of weight (of its `matrix`-th, when it has three axes) plus bias.
+
+    x     address of the rows: quantised ones if weight.quantised, else f32
+    out   address of the results, rows out_bytes apart
+    """
+    n_out, width = weight.shape[-2:]
+    name, data = weight.type.name, weight.address + matrix * n_out * weight.row_bytes
+    if rows == 1:
+        per_task = max(4, TASK_BYTES // weight.row_bytes & ~3)
+        args = (data, weight.row_bytes, n_out, width, x, 1, out, out_bytes, bias, per_task)
+        return Job(one_row(name).address, -(-n_out // per_task), args)
+    per_task = integer.TILE_ROWS
+    scratch, size = 0, 0
+    if weight.quantised:
+        size = per_task * units(width) * TILE_UNIT
+        scratch = runner.scratch("tile", size * runner.threads)
+    args = (data, weight.row_bytes, n_out, width, x, rows, out, out_bytes, bias, per_task, scratch, size)
+    return Job(many_rows(name).address, -(-n_out // per_task), args)

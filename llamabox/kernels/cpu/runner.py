@@ -1,0 +1,77 @@
+"""Runner: writes jobs into a program (program.py) and runs it on this backend's threads."""
+
+import os
+import struct
+import threading
+from typing import NamedTuple
+
+import numpy as np
+
+from llamabox.kernels.cpu.program import ARGS, HEADER, JOB, compile_run
+
+_running = threading.Lock()  # numba's workqueue layer ends the process when two threads start parallel work at once
+_PACK = [struct.Struct(f"{ARGS + n}q").pack_into for n in range(JOB - ARGS + 1)]
+
+
+class Job(NamedTuple):
+    """tasks calls of the kernel at an address, with these integer arguments."""
+
+    kernel: int
+    tasks: int
+    args: tuple[int, ...]
+
+
+def address(array: np.ndarray) -> int:
+    """Where a C-contiguous array's bytes begin."""
+    return array.__array_interface__["data"][0]
+
+
+def float_bits(value: float) -> int:
+    """A float32's bits, to pass it among integers."""
+    return struct.unpack("i", struct.pack("f", value))[0]
+
+
+def thread_count(threads: int | None) -> int:
+    """How many threads to use: the wish, at most one a core that this process may run on.
+
+    Errors:  ValueError for fewer than 1
+    """
+    if threads is not None and threads < 1:
+        raise ValueError(f"threads: found {threads}, expected 1 or more")
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return usable if threads is None else min(threads, usable)
+
+
+class Runner:
+    """Runs phases of jobs. Programs of all runners take turns, so scratch is used by one program at a time."""
+
+    def __init__(self, threads: int):
+        import numba
+
+        self.threads = min(threads, numba.config.NUMBA_NUM_THREADS)
+        self._set_threads = numba.set_num_threads
+        self._run = compile_run()
+        self._program = np.zeros(0, np.int64)
+        self._scratch: dict[str, list[np.ndarray]] = {}
+
+    def run(self, *phases: list[Job]) -> None:
+        """Run the jobs of each phase side by side, one phase after another."""
+        count = sum(map(len, phases))
+        with _running:
+            if self._program.size < HEADER + JOB * count:
+                self._program = np.zeros(HEADER + JOB * max(16, count), np.int64)
+            offset = 8 * HEADER
+            for phase in phases:
+                last = len(phase) - 1
+                for i, (kernel, tasks, args) in enumerate(phase):
+                    _PACK[len(args)](self._program, offset, kernel, tasks, i == last, *args)
+                    offset += 8 * JOB
+            self._set_threads(self.threads)
+            self._run(address(self._program), count, self.threads)
+
+    def scratch(self, name: str, size_bytes: int) -> int:
+        """Address of at least size_bytes of scratch of this name, aligned to 64; its content lasts for one program."""
+        arrays = self._scratch.setdefault(name, [])
+        if not arrays or arrays[-1].nbytes < size_bytes + 64:
+            arrays.append(np.empty(size_bytes * 5 // 4 + 64, np.uint8))  # older ones stay: a job may still name them
+        return (address(arrays[-1]) + 63) & ~63

@@ -1,0 +1,206 @@
+"""A unit (8 groups of 32 values) of a weight row times a unit of a quantised activation row: one lane a group.
+
+Unpacked, the integers of a unit are 8 vectors: the s-th holds values 4s .. 4s + 3 of group 0, then of group 1, ... of
+group 7. Activations are stored in that order, so lane j of every sum of products belongs to group j, the scales of a
+unit are one vector, and nothing is added across lanes before a row ends. The integer sums are exact and the f32 sums
+run over units in order: the result is the same whether a row is multiplied alone or among others.
+
+A unit of activations, X_UNIT bytes:  0-255: integers;  256-287: scale, f32 a group;  288-319: sums, i16 for every 16 values
+A unit of a tile, TILE_UNIT bytes:    0-255: integers;  256-287: scale, f32 a group;
+                                      288-319: minimum, f32 a group, or sub-scales of each first half, i16 twice a group;
+                                      320-351: sub-scales of each second half
+"""
+
+from llamabox.kernels.cpu.described import Described
+from llamabox.kernels.cpu.formats import FORMATS, Format
+from llamabox.kernels.cpu.simd import (
+    alternate_i16x16,
+    even_i8x8,
+    fma,
+    inline,
+    load_f32x8,
+    load_i8x32,
+    load_i16x16,
+    mul_pairs,
+    odd_i8x8,
+    signed_i16x8,
+    signed_mul_pairs,
+    splat_i16x16,
+    store,
+    sum_pairs,
+    to_f32,
+    transpose8,
+    twice_i16x8,
+)
+
+X_UNIT = 320
+TILE_UNIT = 352
+
+
+# ---- sums of products of half a unit: 4 vectors, i8x32, with those at x -------------------------------------------------
+
+
+@inline
+def _half_5_bits(a, b, c, d, x, sub):
+    pairs = mul_pairs(a, load_i8x32(x)) + mul_pairs(b, load_i8x32(x + 32))
+    pairs = pairs + mul_pairs(c, load_i8x32(x + 64)) + mul_pairs(d, load_i8x32(x + 96))
+    return sum_pairs(pairs, sub)
+
+
+@inline
+def _half_6_bits(a, b, c, d, x, sub):
+    one = mul_pairs(a, load_i8x32(x)) + mul_pairs(b, load_i8x32(x + 32))
+    two = mul_pairs(c, load_i8x32(x + 64)) + mul_pairs(d, load_i8x32(x + 96))
+    return sum_pairs(one, sub) + sum_pairs(two, sub)
+
+
+@inline
+def _half_8_bits(a, b, c, d, x, sub):
+    one = sum_pairs(signed_mul_pairs(a, load_i8x32(x)), sub) + sum_pairs(signed_mul_pairs(b, load_i8x32(x + 32)), sub)
+    two = sum_pairs(signed_mul_pairs(c, load_i8x32(x + 64)), sub) + sum_pairs(
+        signed_mul_pairs(d, load_i8x32(x + 96)), sub
+    )
+    return one + two
+
+
+# ---- what types have besides integers and scales -----------------------------------------------------------------------
+
+
+@inline
+def _load_sub(tile):
+    return load_i16x16(tile)
+
+
+@inline
+def _ones(p):
+    return splat_i16x16(1)
+
+
+@inline
+def _same(sub):
+    return sub
+
+
+@inline
+def _first_subscales(sub):
+    return twice_i16x8(signed_i16x8(even_i8x8(sub)))
+
+
+@inline
+def _second_subscales(sub):
+    return twice_i16x8(signed_i16x8(odd_i8x8(sub)))
+
+
+@inline
+def _store_nothing(fmt, p, last, tile):
+    pass
+
+
+@inline
+def _store_minimums(fmt, p, last, tile):
+    store(tile + 288, fmt.minimums(p, last))
+
+
+@inline
+def _store_subscales(fmt, p, last, tile):
+    sub = fmt.subscales(p)
+    store(tile + 288, fmt.first(sub))
+    store(tile + 320, fmt.second(sub))
+
+
+@inline
+def _add_no_tile(acc, tile, x):
+    return acc
+
+
+@inline
+def _add_tile_minimum(acc, tile, x):
+    return fma(_scaled_sums(x), load_f32x8(tile + 288), acc)
+
+
+@inline
+def _add_nothing(fmt, acc, p, last, x):
+    return acc
+
+
+@inline
+def _add_minimum(fmt, acc, p, last, x):
+    return fma(_scaled_sums(x), fmt.minimums(p, last), acc)
+
+
+@inline
+def _scaled_sums(x):
+    """The sum of each group of activations."""
+    return to_f32(sum_pairs(load_i16x16(x + 288), splat_i16x16(1))) * load_f32x8(x + 256)
+
+
+# ---- units -------------------------------------------------------------------------------------------------------------
+
+
+def unit_of(name: str) -> "Unit":
+    """The Unit of a type by the type's name."""
+    return UNITS[name]
+
+
+class Unit(Described):
+    """A Format with what follows from it: how its products are summed and what goes with its integers."""
+
+    def __init__(self, format: Format):
+        self.name, self.unit_bytes, self.offset = format.name, format.unit_bytes, format.offset
+        self.integers, self.scales, self.minimums = format.integers, format.scales, format.minimums
+        self.half = {5: _half_5_bits, 6: _half_6_bits, 8: _half_8_bits}[format.bits]
+        plain, sub = (_ones, _same, _same, _ones), (format.subscales, _first_subscales, _second_subscales, _load_sub)
+        self.subscales, self.first, self.second, self.tile_sub = plain if format.subscales is None else sub
+        self.store_extras, self.add_minimum, self.add_tile_minimum = _store_nothing, _add_nothing, _add_no_tile
+        if format.minimums is not None:
+            self.store_extras, self.add_minimum, self.add_tile_minimum = (
+                _store_minimums,
+                _add_minimum,
+                _add_tile_minimum,
+            )
+        elif format.subscales is not None:
+            self.store_extras = _store_subscales
+
+    def __reduce__(self):  # by name: numba's cache keys pickle what a kernel refers to
+        return unit_of, (self.name,)
+
+
+UNITS = {format.name: Unit(format) for format in FORMATS.values()}
+
+
+@inline
+def unpack(fmt, p, last):
+    """The integers of the unit at p, in the order above: 8 vectors."""
+    return transpose8(
+        fmt.integers(p, 0, last),
+        fmt.integers(p, 1, last),
+        fmt.integers(p, 2, last),
+        fmt.integers(p, 3, last),
+        fmt.integers(p, 4, last),
+        fmt.integers(p, 5, last),
+        fmt.integers(p, 6, last),
+        fmt.integers(p, 7, last),
+    )
+
+
+@inline
+def unpack_to(fmt, p, last, tile):
+    """The unit at p written as a unit of a tile."""
+    w = unpack(fmt, p, last)
+    store(tile, w[0])
+    store(tile + 32, w[1])
+    store(tile + 64, w[2])
+    store(tile + 96, w[3])
+    store(tile + 128, w[4])
+    store(tile + 160, w[5])
+    store(tile + 192, w[6])
+    store(tile + 224, w[7])
+    store(tile + 256, fmt.scales(p, last))
+    fmt.store_extras(fmt, p, last, tile)
+
+
+@inline
+def add_products(fmt, acc, sums, scales, first, second, x):
+    """acc plus a unit's integer sums of products, centred and scaled; minimums come separately."""
+    centre = sum_pairs(load_i16x16(x + 288), alternate_i16x16(first, second)) * fmt.offset
+    return fma(to_f32(sums - centre), scales * load_f32x8(x + 256), acc)

@@ -1,0 +1,330 @@
+"""CpuOps: the numba backend. Weights are read in their GGUF blocks, in place; kernels are in kernels/cpu/.
+
+A row's result never depends on what else is in the batch: the same bits alone as among others. Block types multiply by
+rows quantised to 8 bits, 32 values a scale; F32, F16 and BF16 by f32 rows. Types without a kernel of their own are
+unpacked to f32 by tiles of at most 4 MB, which the F32 kernel multiplies by. NumPy's BLAS is not used.
+
+Threads are numba's, at most one a core. Programs run one at a time in a process: not all of numba's threading layers
+allow more.
+"""
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from llamabox.gguf import GGMLType, Tensor, dequantize
+from llamabox.kernels.cpu import attention, elementwise, products
+from llamabox.kernels.cpu.features import FEATURES
+from llamabox.kernels.cpu.floats import FLOATS
+from llamabox.kernels.cpu.products import CpuWeight, has_kernel, prepare, product_job, quantise_job
+from llamabox.kernels.cpu.program import Kernel
+from llamabox.kernels.cpu.runner import Job, Runner, address, float_bits, thread_count
+from llamabox.kernels.kv import BLOCK
+from llamabox.kernels.ops import TILE_BYTES, Ops, _check_linear, _check_norm
+from llamabox.kernels.step import Step
+from llamabox.kernels.weight import Weight
+
+TASK_VALUES = 8192  # f32 values in one task of an element-wise kernel
+ATTEND_ROWS = 64  # rows times query heads a key head, in one task of attention
+
+
+@cache
+def _activation(name: str) -> Kernel:
+    return elementwise.activate(elementwise.ACTIVATIONS[name])
+
+
+@cache
+def _store(type_name: str) -> Kernel:
+    return attention.store_rows(FLOATS[type_name.upper()])
+
+
+@cache
+def _attend(type_k: str, type_v: str) -> Kernel:
+    return attention.attend(FLOATS[type_k.upper()], FLOATS[type_v.upper()], FLOATS["F32"])
+
+
+def _f32(x: Any) -> np.ndarray:
+    """x as a C-contiguous f32 array; itself where it is one."""
+    if type(x) is np.ndarray and x.dtype == np.float32 and x.flags.c_contiguous:
+        return x
+    return np.ascontiguousarray(x, np.float32)
+
+
+class CpuOps(Ops):
+    """The numba backend.
+
+    threads  None: one a core that this process may use; more than that are not started
+    """
+
+    name = "cpu"
+
+    def __init__(self, threads: int | None = None):
+        super().__init__()
+        self._runner = Runner(thread_count(threads))
+        self._plan: tuple[Step, int, np.ndarray] | None = None  # the last step's chunks
+
+    @property
+    def threads(self) -> int:
+        """Threads in use."""
+        return self._runner.threads
+
+    # ---- weights and products ---------------------------------------------------------------------------------------
+
+    def weight(self, tensor: Tensor, scale: Tensor | None = None) -> Any:
+        made = super().weight(tensor, scale)
+        return prepare(made) if isinstance(made, Weight) else made
+
+    def kernel_name(self, weight: Weight) -> str:
+        if not has_kernel(weight.type):
+            return "unpacked tiles x f32"
+        form = "f32" if weight.type.name in FLOATS else f"int8 ({FEATURES.name})"
+        return f"{weight.type.name} x {form}"
+
+    def linear(self, x: Any, weight: Weight, bias: Any = None) -> Any:
+        return self.linear_many(x, [weight], [bias])[0]
+
+    def linear_many(self, x: Any, weights: list, biases: list | None = None) -> list:
+        biases = biases if biases is not None else [None] * len(weights)
+        rows = _f32(x).reshape(-1, x.shape[-1])
+        weights = [self._checked(x, w, 2) for w, _ in zip(weights, biases, strict=True)]
+        outs = [np.empty((rows.shape[0], w.shape[0]), np.float32) for w in weights]
+        self._multiply(rows, weights, biases, outs)
+        shape = x.shape[:-1]
+        return [_finished(y, w, b).reshape(*shape, -1) for y, w, b in zip(outs, weights, biases, strict=True)]
+
+    def ffn_gated(self, x: Any, gate: Weight, up: Weight, kind: str = "silu") -> Any:
+        weights = [self._checked(x, gate, 2), self._checked(x, up, 2)]
+        if kind not in elementwise.ACTIVATIONS or not all(has_kernel(w.type) and w.scale is None for w in weights):
+            return super().ffn_gated(x, gate, up, kind)
+        rows = _f32(x).reshape(-1, x.shape[-1])
+        g, u = (np.empty((rows.shape[0], w.shape[0]), np.float32) for w in weights)
+        if g.shape != u.shape:
+            raise ValueError(f"ffn_gated: gate {gate.name} {gate.shape} does not fit up {up.name} {up.shape}")
+        if g.size < 8:
+            return super().ffn_gated(x, gate, up, kind)
+        y = np.empty_like(g)
+        self._runner.run(*self._phases(rows, weights, [None, None], [g, u]), [self._activate_job(kind, g, u, y)])
+        return y.reshape(*x.shape[:-1], -1)
+
+    def linear_experts(self, x: Any, weight: Weight, ids: Any) -> Any:
+        weight, used = self._checked(x, weight, 3), ids.shape[1]
+        order = np.argsort(ids, axis=None, kind="stable")  # products in order of their experts
+        rows = _f32(x).reshape(-1, x.shape[-1])[order // used if x.shape[1] == 1 else order]  # (T * U, D)
+        chosen, starts = np.unique(ids.reshape(-1)[order], return_index=True)
+        ends = np.append(starts[1:], order.size)
+        out = np.empty((order.size, weight.shape[1]), np.float32)
+        if has_kernel(weight.type):
+            spans = zip(chosen.tolist(), starts.tolist(), ends.tolist(), strict=True)
+            self._runner.run(*self._expert_phases(rows, weight, out, spans))
+        else:
+            for expert, start, end in zip(chosen, starts, ends, strict=True):
+                self._multiply_tiles(rows[start:end], weight.data[expert], weight.type, out[start:end])
+        y = np.empty_like(out)
+        y[order] = out
+        y = y.reshape(*ids.shape, -1)
+        return y if weight.scale is None else y * weight.scale[ids][..., None]
+
+    def _checked(self, x: Any, weight: Weight, axes: int) -> CpuWeight:
+        _check_linear(x, weight, axes)
+        return weight if isinstance(weight, CpuWeight) else prepare(weight)
+
+    def _multiply(self, rows: np.ndarray, weights: list, biases: list, outs: list) -> None:
+        """rows (T, D) times each weight into each out (T, O); biases are added where a kernel does it."""
+        fused = [(w, b, y) for w, b, y in zip(weights, biases, outs, strict=True) if has_kernel(w.type)]
+        if fused and rows.shape[0] > 0:
+            self._runner.run(*self._phases(rows, *zip(*fused, strict=True)))
+        for w, y in zip(weights, outs, strict=True):
+            if not has_kernel(w.type):
+                self._multiply_tiles(rows, w.data, w.type, y)
+
+    def _phases(self, rows: np.ndarray, weights: Any, biases: Any, outs: Any) -> list[list[Job]]:
+        """The phases of rows (T, D) times weights that have kernels: quantise once, then all products side by side."""
+        count, plain, quantised, phases = rows.shape[0], address(rows), 0, []
+        if any(w.quantised for w in weights):
+            job, quantised = quantise_job(self._runner, rows)
+            phases.append([job])
+        jobs = []
+        for w, b, y in zip(weights, biases, outs, strict=True):
+            bias = 0 if b is None or w.scale is not None else address(_checked_bias(b, w))
+            x = quantised if w.quantised else plain
+            jobs.append(product_job(self._runner, w, x, count, address(y), y.strides[0], bias))
+        return [*phases, jobs]
+
+    def _expert_phases(self, rows: np.ndarray, weight: CpuWeight, out: np.ndarray, spans: Any) -> list[list[Job]]:
+        """The phases of rows[start:end] times each expert of (expert, start, end) in spans."""
+        x, row_bytes, phases = address(rows), 4 * rows.shape[1], []
+        if weight.quantised:
+            job, x = quantise_job(self._runner, rows)
+            row_bytes, phases = products.units(rows.shape[1]) * products.X_UNIT, [[job]]
+        y, out_bytes = address(out), out.strides[0]
+        jobs = [
+            product_job(
+                self._runner, weight, x + start * row_bytes, end - start, y + start * out_bytes, out_bytes, 0, expert
+            )
+            for expert, start, end in spans
+        ]
+        return [*phases, jobs]
+
+    def _multiply_tiles(self, rows: np.ndarray, data: np.ndarray, type: GGMLType, out: np.ndarray) -> None:
+        """rows (T, D) times data (O, row) of a type without a kernel, unpacked to f32 a tile at a time, into out (T, O)."""
+        tile = max(1, TILE_BYTES // (4 * rows.shape[1]))
+        for start in range(0, data.shape[0], tile):
+            values = np.ascontiguousarray(dequantize(data[start : start + tile], type), np.float32)
+            weight = prepare(Weight("tile", GGMLType.F32, values.shape, values))
+            job = product_job(self._runner, weight, address(rows), len(rows), address(out) + 4 * start, out.strides[0])
+            self._runner.run([job])
+
+    # ---- norms and element-wise -------------------------------------------------------------------------------------
+
+    def rms_norm(self, x: Any, weight: Any, eps: float) -> Any:
+        _check_norm("rms_norm", x, weight)
+        if x.shape[-1] % 8 != 0 or x.size == 0:
+            return super().rms_norm(x, weight, eps)
+        x = _f32(x)
+        y = np.empty_like(x)
+        tasks, shape = _rows(x)
+        scale = 0 if weight is None else address(_f32(weight))
+        args = (address(x), *shape, address(y), scale, float_bits(eps))
+        self._runner.run([Job(elementwise.rms_norm.address, tasks, args)])
+        return y
+
+    def layer_norm(self, x: Any, weight: Any, bias: Any, eps: float) -> Any:
+        _check_norm("layer_norm", x, weight)
+        _check_norm("layer_norm", x, bias)
+        if x.shape[-1] % 8 != 0 or x.size == 0:
+            return super().layer_norm(x, weight, bias, eps)
+        x, weight = _f32(x), _f32(weight)
+        bias = None if bias is None else _f32(bias)
+        y = np.empty_like(x)
+        tasks, shape = _rows(x)
+        args = (address(x), *shape, address(y), address(weight), 0 if bias is None else address(bias), float_bits(eps))
+        self._runner.run([Job(elementwise.layer_norm.address, tasks, args)])
+        return y
+
+    def silu(self, x: Any) -> Any:
+        return self._activated("silu", x) if x.size >= 8 else super().silu(x)
+
+    def gelu(self, x: Any) -> Any:
+        return self._activated("gelu", x) if x.size >= 8 else super().gelu(x)
+
+    def _activated(self, kind: str, x: Any) -> np.ndarray:
+        x = _f32(x)
+        y = np.empty_like(x)
+        self._runner.run([self._activate_job(kind, x, None, y)])
+        return y
+
+    def _activate_job(self, kind: str, x: np.ndarray, other: np.ndarray | None, y: np.ndarray) -> Job:
+        """y = activation(x), times other when given; at least 8 values."""
+        args = (address(x), 0 if other is None else address(other), x.size, TASK_VALUES, address(y))
+        return Job(_activation(kind).address, -(-x.size // TASK_VALUES), args)
+
+    # ---- positions and attention ------------------------------------------------------------------------------------
+
+    def rope(self, x: Any, angles: tuple, neox: bool) -> Any:
+        cos, sin = angles
+        pairs = cos.shape[-1]
+        if pairs % 8 != 0 or x.size == 0:
+            return super().rope(x, angles, neox)
+        x, cos, sin = _f32(x), _f32(cos), _f32(sin)
+        if x.ndim != 3 or 2 * pairs > x.shape[2] or cos.shape != (x.shape[0], pairs) or sin.shape != cos.shape:
+            raise ValueError(f"rope: angles {cos.shape}, {sin.shape} do not fit x {x.shape}")
+        y = np.empty_like(x)
+        rows, heads, size = x.shape
+        per_task = max(1, TASK_VALUES // (heads * size))
+        args = (address(x), heads, size, rows, per_task, address(y), address(cos), address(sin), pairs, int(neox))
+        self._runner.run([Job(elementwise.rope.address, -(-rows // per_task), args)])
+        return y
+
+    def attend(
+        self,
+        q: Any,
+        k: Any,
+        v: Any,
+        step: Step,
+        layer: int,
+        *,
+        scale: float,
+        window: int | None = None,
+        softcap: float | None = None,
+    ) -> Any:
+        _check_attend(q, k, v, step)
+        q, k, v = _f32(q), _f32(k), _f32(v)
+        out = np.empty((q.shape[0], q.shape[1], v.shape[2]), np.float32)
+        phases = []
+        if step.kv is not None:
+            phases.append([self._store_job(step, k, 0, layer), self._store_job(step, v, 1, layer)])
+        phases.append([self._attend_job(q, k, v, out, step, layer, scale, window, softcap)])
+        self._runner.run(*phases)
+        return out
+
+    def _store_job(self, step: Step, x: np.ndarray, which: int, layer: int) -> Job:
+        """Rounds and stores keys (which = 0) or values (1)."""
+        pool, type_name = ((step.kv.k, step.kv.type_k), (step.kv.v, step.kv.type_v))[which]
+        args = (address(x), *x.shape, address(pool[layer]), address(step.cells))
+        return Job(_store(type_name).address, 1, args)
+
+    def _attend_job(self, q, k, v, out, step, layer, scale, window, softcap) -> Job:
+        heads, group = k.shape[1], q.shape[1] // k.shape[1]
+        chunks = self._chunks(step, group)
+        if step.kv is None:
+            pools, types, tables, per_row = (k, v), ("f32", "f32"), 0, 0
+            strides = [(BLOCK * p.strides[0], p.strides[1], p.strides[0]) for p in pools]
+        else:
+            pools, types = (step.kv.k[layer], step.kv.v[layer]), (step.kv.type_k, step.kv.type_v)
+            tables, per_row = address(step.tables), step.tables.shape[1]
+            strides = [p.strides[:3] for p in pools]
+        size = attention.scratch_bytes(max(1, ATTEND_ROWS // group), group, k.shape[2], v.shape[2])
+        scratch = self._runner.scratch("attend", size * self.threads)
+        args = (
+            *(address(a) for a in (q, out, *pools, chunks)),
+            *(tables, per_row, address(step.pos), heads, group, k.shape[2], v.shape[2]),
+            *(float_bits(scale), float_bits(softcap if softcap is not None else 0.0)),
+            *(window if window is not None else 0, int(step.causal), scratch, size),
+            *strides[0],
+            *strides[1],
+        )
+        return Job(_attend(*types).address, len(chunks) * heads, args)
+
+    def _chunks(self, step: Step, group: int) -> np.ndarray:
+        """int32 (C, 5): what a task of attention works on; see attention.attend. Kept for the layers of a step."""
+        if self._plan is not None and self._plan[0] is step and self._plan[1] == group:
+            return self._plan[2]
+        size = max(1, ATTEND_ROWS // group)
+        chunks = []
+        for n, (first, end) in enumerate(zip(step.row_start[:-1].tolist(), step.row_start[1:].tolist(), strict=True)):
+            cells, origin = (int(step.kv_len[n]), 0) if step.kv is not None else (end - first, first)
+            chunks += [(n, row, min(size, end - row), cells, origin) for row in range(first, end, size)]
+        self._plan = (step, group, np.array(chunks, np.int32))
+        return self._plan[2]
+
+
+def _finished(y: np.ndarray, weight: Weight, bias: Any) -> np.ndarray:
+    """What a kernel has not done: the weight's factor, and a bias after it or after tiles."""
+    if weight.scale is not None:
+        y *= weight.scale
+    if bias is not None and (weight.scale is not None or not has_kernel(weight.type)):
+        y += bias
+    return y
+
+
+def _checked_bias(bias: Any, weight: Weight) -> np.ndarray:
+    bias = _f32(bias)
+    if bias.shape != (weight.shape[0],):
+        raise ValueError(f"linear: bias {bias.shape} does not fit weight {weight.name} {weight.shape}")
+    return bias
+
+
+def _rows(x: np.ndarray) -> tuple[int, tuple[int, int, int]]:
+    """Tasks, and (width, rows, rows a task), of an op on the rows of x."""
+    width = x.shape[-1]
+    rows = x.size // width
+    per_task = max(1, TASK_VALUES // width)
+    return -(-rows // per_task), (width, rows, per_task)
+
+
+def _check_attend(q: Any, k: Any, v: Any, step: Step) -> None:
+    rows = len(step.pos)
+    fits = q.ndim == k.ndim == v.ndim == 3 and len(q) == len(k) == len(v) == rows
+    if not fits or q.shape[2] != k.shape[2] or k.shape[1] != v.shape[1] or q.shape[1] % k.shape[1] != 0:
+        raise ValueError(f"attend: q {q.shape}, k {k.shape}, v {v.shape} do not fit each other and {rows} rows")

@@ -201,9 +201,56 @@ def test_mistakes_on_the_command_line(argv, message):
     assert str(caught.value) == message
 
 
-def test_an_override_that_is_none_says_what_is_wrong_with_it():
-    with pytest.raises(OptionError, match=r"^--override-kv: found 'a=int:x', expected KEY=TYPE:VALUE .*'x' is no int"):
-        parse_options(["--override-kv", "a=int:x"], {})
+@pytest.mark.parametrize(
+    "text, reason",
+    [
+        ("a=int:x", " ('x' is no int)"),
+        ("a=bool:1", " (the value is '1', expected true or false)"),
+        ("a=int:9223372036854775808", " (9223372036854775808 does not fit 64 bits)"),
+        ("a" * 128 + "=str:x", " (the key is longer than 127 bytes)"),
+        ("a=real:1", ""),
+        ("a", ""),
+    ],
+)
+def test_an_override_that_is_none_says_what_is_wrong_with_it(text, reason):
+    with pytest.raises(OptionError) as caught:
+        parse_options(["--override-kv", text], {})
+    assert str(caught.value).endswith(f"expected KEY=TYPE:VALUE with TYPE one of int, float, bool, str{reason}")
+
+
+NASTY = [
+    "",
+    " ",
+    "nan",
+    "-inf",
+    "1e400",
+    "-1",
+    "9" * 500,
+    "0x10",
+    "１２",
+    "1_0",
+    "null",
+    "[]",
+    "{{",
+    "a\0b",
+    "\udce9",
+    ",",
+    "=",
+]
+
+
+@pytest.mark.parametrize("option", [o for o in ALL_OPTIONS.options if o.parse], ids=lambda option: option.name)
+def test_whatever_the_value_the_only_error_is_one_line_that_names_the_flag(option):
+    for text in NASTY:
+        for argv in (
+            [f"{option.name}={text}", *[text] * (len(option.parse) - 1)],
+            [option.name, *[text] * len(option.parse)],
+        ):
+            try:
+                parse_options(argv, {})
+            except OptionError as error:
+                assert str(error).startswith(option.name) and "\n" not in str(error)
+                assert len(str(error)) < 500
 
 
 REFUSED = [

@@ -142,10 +142,13 @@ def key_value(text: str) -> str:
     """KEY=TYPE:VALUE of --override-kv, checked; the reader of GGUF files takes it as a text."""
     from llamabox.gguf.overrides import FORM, parse_override
 
+    if not re.match("[^=]+=(int|float|bool|str):", text):
+        raise ValueError(FORM)
     try:
         value = parse_override(text).value
     except ValueError as error:
-        raise ValueError(f"{FORM} ({error})") from None
+        reason = str(error).rpartition(": ")[2]  # what comes before repeats the text
+        raise ValueError(f"{FORM} ({reason:.100})") from None
     if isinstance(value, float) and not math.isfinite(value):
         raise ValueError(f"{FORM} with a finite value")
     return text

@@ -139,13 +139,14 @@ class Ops:
     def layer_norm(self, x: Any, weight: Any, bias: Any, eps: float) -> Any:
         """(x - mean) / sqrt(variance + eps) * weight + bias, over the last axis.
 
-        Shapes:  x (..., D), weight (D,), bias (D,) or None -> (..., D)
+        Shapes:  x (..., D), weight (D,) or None, bias (D,) or None -> (..., D)
         Source:  arXiv:1607.06450; ggml NORM, MUL, ADD
         Bound:   NMSE 1e-12 against f64
         """
         _check_norm("layer_norm", x, weight)
         x = x - x.mean(axis=-1, keepdims=True)
-        y = x / self.xp.sqrt((x * x).mean(axis=-1, keepdims=True) + np.float32(eps)) * weight
+        y = x / self.xp.sqrt((x * x).mean(axis=-1, keepdims=True) + np.float32(eps))
+        y = y if weight is None else y * weight
         return y if bias is None else y + bias
 
     def silu(self, x: Any) -> Any:
@@ -161,6 +162,17 @@ class Ops:
         inner = np.float32(0.7978845608028654) * x * (1 + np.float32(0.044715) * x * x)
         return np.float32(0.5) * x * (1 + self.xp.tanh(inner))
 
+    def gelu_erf(self, x: Any) -> Any:
+        """exact form: x times the normal distribution's cumulative function, 0.5 x (1 + erf(x / sqrt 2)).
+
+        Source:  arXiv:1606.08415; ggml GELU_ERF; erf by Abramowitz and Stegun 7.1.26, off by at most 1.5e-7
+        """
+        z = self.xp.abs(x) * np.float32(0.7071067811865476)
+        t = 1 / (1 + np.float32(0.3275911) * z)
+        tail = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))))
+        below = np.float32(0.5) * tail * self.xp.exp(-z * z)  # share of the distribution beyond |x|
+        return x * self.xp.where(x < 0, below, 1 - below)
+
     def tanh(self, x: Any) -> Any:
         """ggml TANH"""
         return self.xp.tanh(x)
@@ -175,7 +187,7 @@ class Ops:
         return e / e.sum(axis=-1, keepdims=True)
 
     def activation(self, kind: str, x: Any) -> Any:
-        """ "silu" or "gelu" of x; ValueError for another name."""
+        """The activation of that name, silu or gelu; ValueError for another."""
         if kind == "silu":
             return self.silu(x)
         if kind == "gelu":

@@ -4,13 +4,18 @@ Words are written in GPT-2's byte alphabet, 256 visible characters for the 256 b
 themselves and have <0xNN> tokens for the rest.
 """
 
+from functools import cached_property
+
 from llamabox.tokenizer.base import ESCAPED_SPACE, SHOWN_ON_REQUEST, Habits, Tokenizer, byte_of, to_bytes
 from llamabox.tokenizer.errors import TokenizerError
+from llamabox.tokenizer.long_words import LongWords, build_long_words
 from llamabox.tokenizer.merging import merge
 from llamabox.tokenizer.pretokenizers import STAGES, find_pretokenizer
 from llamabox.tokenizer.stages import split
 from llamabox.tokenizer.vocab import PREFIX, Kind, Vocab
 from llamabox.tokenizer.words import WordCache
+
+LONG_WORD = 64  # symbols from which a word goes to the compiled merger
 
 
 def _byte_alphabet() -> list[str]:
@@ -19,13 +24,12 @@ def _byte_alphabet() -> list[str]:
     return [chr(byte) if byte in visible else chr(256 + hidden.index(byte)) for byte in range(256)]
 
 
-BYTE_TO_CHAR = _byte_alphabet()
-LATIN_TO_CHAR = dict(enumerate(BYTE_TO_CHAR))
-CHAR_TO_BYTE = {char: byte for byte, char in enumerate(BYTE_TO_CHAR)}
+BYTE_TO_CHAR = dict(enumerate(_byte_alphabet()))
+CHAR_TO_BYTE = {char: byte for byte, char in BYTE_TO_CHAR.items()}
 
 
 class BpeTokenizer(Tokenizer):
-    """Tokenizer of vocabularies whose `tokenizer.ggml.model` is "gpt2" or "gemma4"."""
+    """Tokenizer of vocabularies whose `tokenizer.ggml.model` is "gpt2"."""
 
     default_ids: dict[str, int | None] = {"bos": 11, "eos": 11}
     fixed_pre: str | None = None
@@ -34,21 +38,26 @@ class BpeTokenizer(Tokenizer):
         vocab = Vocab(metadata)
         name = self.fixed_pre or vocab.text("pre")
         self.pre = pre = find_pretokenizer(name)
-        ids = self.default_ids | ({"bos": None} if pre.clear_bos else {})
-        super().__init__(
-            vocab,
-            Habits(
-                ids, add_bos=pre.add_bos, add_sep=pre.add_sep, clean_spaces=pre.clean_spaces, force_bos=pre.force_bos
-            ),
+        habits = Habits(
+            self.default_ids | ({"bos": None} if pre.clear_bos else {}),
+            add_bos=pre.add_bos,
+            add_sep=pre.add_sep,
+            clean_spaces=pre.clean_spaces,
+            force_bos=pre.force_bos,
         )
-        merges = vocab.strings("merges")
-        if merges is None:
+        super().__init__(vocab, habits)
+        self._merges = vocab.strings("merges")
+        if self._merges is None:
             if name != "kimi-k2":
                 raise TokenizerError(f"{PREFIX}merges: missing; a {vocab.text('model')!r} vocabulary needs it")
-            merges = []
-        self._merges = merges
-        self._ranks = dict(zip(reversed(merges), range(len(merges) - 1, -1, -1), strict=True))  # of equals, the first
+            self._merges = []
+        last = len(self._merges) - 1
+        self._ranks = dict(zip(reversed(self._merges), range(last, -1, -1), strict=True))  # of equal merges the first
         self._words = WordCache(self._encode_word)
+
+    @cached_property
+    def _long_words(self) -> LongWords | None:
+        return build_long_words(self.vocab, self._merges)
 
     def _encode_text(self, text: str, after_special: bool, ids: list[int]) -> None:
         if self.pre.escape_spaces:
@@ -59,16 +68,21 @@ class BpeTokenizer(Tokenizer):
 
     def _encode_word(self, word: str) -> list[int]:
         if not self.pre.raw_bytes:
-            word = word.encode().decode("latin-1").translate(LATIN_TO_CHAR)
-        vocab_ids = self.vocab.ids
+            word = word.encode().decode("latin-1").translate(BYTE_TO_CHAR)
         is_whole = self.pre.ignore_merges or (self.pre.whole_newlines and word[0] == "\n")
-        if is_whole and word in vocab_ids:
-            return [vocab_ids[word]]
+        if is_whole and word in self.vocab.ids:
+            return [self.vocab.ids[word]]
         ids = []
-        for part in merge(list(word), self._ranks, " "):
-            id = vocab_ids.get(part)
-            ids += self._fallback(part) if id is None else [id]
+        for part, found in self._merged(word):
+            ids += self._fallback(part) if found is None else found
         return ids
+
+    def _merged(self, word: str):
+        """The merged parts of `word`, each with its ids, None where it has none."""
+        if len(word) >= LONG_WORD and self._long_words:
+            return self._long_words.pieces(word)
+        ids = self.vocab.ids
+        return ((part, [ids[part]] if part in ids else None) for part in merge(list(word), self._ranks, " "))
 
     def _fallback(self, part: str) -> list[int]:
         """Byte tokens for a part that is no token; bytes without one vanish, as in llama.cpp."""
@@ -83,20 +97,13 @@ class BpeTokenizer(Tokenizer):
         if self.vocab.is_kind(id, SHOWN_ON_REQUEST | Kind.USER_DEFINED):
             return to_bytes(text)
         if self.vocab.is_kind(id, Kind.NORMAL):
-            return to_bytes(text.replace(ESCAPED_SPACE, " ")) if self.pre.escape_spaces else _from_alphabet(text)
+            return to_bytes(text.replace(ESCAPED_SPACE, " ")) if self.pre.escape_spaces else from_byte_alphabet(text)
         if self.vocab.is_kind(id, Kind.BYTE):
             return byte_of(text)
         return b""
 
 
-class Gemma4Tokenizer(BpeTokenizer):
-    """Tokenizer of vocabularies whose model is "gemma4": always its own pre-tokenizer, and no default ids."""
-
-    default_ids: dict[str, int | None] = {}
-    fixed_pre = "gemma4"
-
-
-def _from_alphabet(text: str) -> bytes:
+def from_byte_alphabet(text: str) -> bytes:
     """The bytes that a token text in GPT-2's alphabet stands for; what is not in it is shown as llama.cpp shows it."""
     result = b""
     for char in text:

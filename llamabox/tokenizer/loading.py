@@ -1,7 +1,8 @@
 """From a GGUF's metadata to its tokenizer."""
 
 from llamabox.tokenizer.base import Tokenizer
-from llamabox.tokenizer.bpe import BpeTokenizer, Gemma4Tokenizer
+from llamabox.tokenizer.bpe import BpeTokenizer
+from llamabox.tokenizer.bpe_kin import Gemma4Tokenizer, HybridDnaTokenizer, WhitespaceTokenizer
 from llamabox.tokenizer.errors import TokenizerError
 from llamabox.tokenizer.plamo2 import Plamo2Tokenizer
 from llamabox.tokenizer.rwkv import RwkvTokenizer
@@ -13,6 +14,8 @@ MODELS: dict[str, type[Tokenizer]] = {
     "llama": SpmTokenizer,
     "gpt2": BpeTokenizer,
     "gemma4": Gemma4Tokenizer,
+    "hybriddna": HybridDnaTokenizer,
+    "whitespace": WhitespaceTokenizer,
     "bert": WpmTokenizer,
     "t5": UgmTokenizer,
     "rwkv": RwkvTokenizer,

@@ -8,6 +8,7 @@ import numpy as np
 from llamabox.tokenizer.base import Habits, Tokenizer, byte_of, to_bytes
 from llamabox.tokenizer.errors import TokenizerError
 from llamabox.tokenizer.vocab import Kind, Vocab
+from llamabox.tokenizer.words import lengths_by_first
 
 UNKNOWN_SCORE = -10_000_000
 LOWEST_SCORE = -20_000_000  # tokens at or below it are never used
@@ -36,10 +37,7 @@ class Plamo2Tokenizer(Tokenizer):
         is_byte = (self.vocab.kinds & Kind.BYTE) != 0
         usable = np.flatnonzero((rounded > LOWEST_SCORE) & ~is_byte)
         scores = {self.vocab.texts[id]: int(rounded[id]) for id in usable.tolist()}
-        lengths: dict[str, set[int]] = {}
-        for text in scores:
-            lengths.setdefault(text[0], set()).add(len(text))
-        return scores, {char: sorted(found, reverse=True) for char, found in lengths.items()}
+        return scores, {char: lengths[::-1] for char, lengths in lengths_by_first(scores).items()}
 
     def _around(self) -> tuple[list[int], list[int]]:
         return [], []

@@ -3,15 +3,14 @@
 Before that the text is normalised by the file's own rules (`charsmap`), and its spaces become U+2581.
 """
 
-import re
-
 import numpy as np
 
 from llamabox.tokenizer.base import ESCAPED_SPACE, Habits, Tokenizer
-from llamabox.tokenizer.charsmap import NAME, read_rules
+from llamabox.tokenizer.charsmap import NAME, Charsmap
 from llamabox.tokenizer.errors import TokenizerError
+from llamabox.tokenizer.rewriter import Rewriter
 from llamabox.tokenizer.vocab import Kind, Vocab
-from llamabox.tokenizer.words import WordCache, safe_cut
+from llamabox.tokenizer.words import WordCache, lengths_by_first, safe_cut
 
 UNKNOWN_PENALTY = np.float32(10)
 
@@ -32,18 +31,15 @@ class UgmTokenizer(Tokenizer):
         self._words = WordCache(self._encode_word)
 
     def _collect_tokens(self) -> None:
-        """Token text -> (score, id), and first character -> lengths of the tokens it starts, shortest first."""
+        """Token text -> id, id -> score, and first character -> lengths of the tokens it starts, shortest first."""
         vocab = self.vocab
         normal = (vocab.kinds & Kind.NORMAL) != 0
         lowest = vocab.scores[normal].min() if normal.any() else np.float32(0)
         self._unknown_score = float(lowest - UNKNOWN_PENALTY)
-        scores = np.where(vocab.kinds & Kind.USER_DEFINED, 0, vocab.scores).tolist()
+        self._scores = np.where(vocab.kinds & Kind.USER_DEFINED, 0, vocab.scores).tolist()
         ids = vocab.ids_of_kind(Kind.NORMAL | Kind.USER_DEFINED | Kind.UNUSED)
-        self._tokens = {vocab.texts[id]: (scores[id], id) for id in ids}
-        lengths: dict[str, set[int]] = {}
-        for text in self._tokens:
-            lengths.setdefault(text[0], set()).add(len(text))
-        self._lengths = {char: sorted(found) for char, found in lengths.items()}
+        self._tokens = dict(zip(map(vocab.texts.__getitem__, ids), ids, strict=True))
+        self._lengths = lengths_by_first(self._tokens)
 
     def _encode_text(self, text: str, after_special: bool, ids: list[int]) -> None:
         first = len(ids)
@@ -62,19 +58,22 @@ class UgmTokenizer(Tokenizer):
         return (" " * (len(text) - len(text.lstrip(" "))) + body).replace(" ", ESCAPED_SPACE)
 
     def _encode_word(self, word: str) -> list[int]:
-        """The best tokens for `word`; a character that is no token costs the unknown score, and such tokens in a row are one."""
+        """The best tokens for `word`. A character that is no token costs the unknown score; a run of those is one."""
         best = [0.0] + [-np.inf] * len(word)
         came_by: list[tuple[int, int]] = [(0, 0)] * (len(word) + 1)  # where the best token to here starts, and its id
         for start, char in enumerate(word):
             has_single = False
             for length in self._lengths.get(char, ()):
-                token = self._tokens.get(word[start : start + length])
-                if token is None or start + length > len(word):
+                end = start + length
+                if end > len(word):
+                    break
+                id = self._tokens.get(word[start:end])
+                if id is None:
                     continue
                 has_single |= length == 1
-                score = best[start] + token[0]
-                if score > best[start + length]:
-                    best[start + length], came_by[start + length] = score, (start, token[1])
+                score = best[start] + self._scores[id]
+                if score > best[end]:
+                    best[end], came_by[end] = score, (start, id)
             if not has_single and best[start] + self._unknown_score > best[start + 1]:
                 best[start + 1], came_by[start + 1] = best[start] + self._unknown_score, (start, self.unk)
         return self._trace_back(came_by)
@@ -89,52 +88,10 @@ class UgmTokenizer(Tokenizer):
         return ids[::-1]
 
 
-class Rewriter:
-    """Replaces, from left to right, the longest string that has a rule.
-
-    kept: texts (user-defined tokens) of which even a beginning is kept as it is, before any rule is looked at.
-    """
-
-    def __init__(self, rules: dict[str, str], kept: list[str]):
-        self._rules = rules
-        self._beginnings = {text[:length] for text in kept for length in range(1, len(text) + 1)}
-        self._longest = max(map(len, [*rules, *self._beginnings]), default=0)
-        self._candidates = self._candidate_pattern()
-
-    def _candidate_pattern(self) -> re.Pattern | None:
-        """A quick look for places where something may have to be done, so that plain text is passed over in C."""
-        singles = {key for key in [*self._rules, *self._beginnings] if len(key) == 1}
-        seconds = {key[1] for key in self._rules if len(key) > 1}
-        parts = [f"[{re.escape(''.join(sorted(singles)))}]"] if singles else []
-        parts += [f".(?=[{re.escape(''.join(sorted(seconds)))}])"] if seconds else []
-        return re.compile("|".join(parts), re.DOTALL) if parts else None
-
-    def rewrite(self, text: str) -> str:
-        if self._candidates is None:
-            return text
-        done = []
-        at = 0
-        while match := self._candidates.search(text, at):
-            start = match.start()
-            length, replacement = self._at(text, start)
-            done += [text[at:start], replacement]
-            at = start + length
-        return "".join(done) + text[at:]
-
-    def _at(self, text: str, start: int) -> tuple[int, str]:
-        """How many characters from `start` are replaced, and by what."""
-        longest = text[start : start + self._longest]
-        for table in (self._beginnings, self._rules):
-            for length in range(len(longest), 0, -1):
-                if longest[:length] in table:
-                    return length, longest[:length] if table is self._beginnings else self._rules[longest[:length]]
-        return 1, text[start]
-
-
-def _charsmap(metadata: dict) -> dict[str, str]:
+def _charsmap(metadata: dict) -> Charsmap | None:
     value = metadata.get(NAME)
     if value is None:
-        return {}
+        return None
     if not isinstance(value, np.ndarray) or value.dtype not in (np.int8, np.uint8):
         raise TokenizerError(f"{NAME}: expected an array of bytes, found {type(value).__name__}")
-    return read_rules(value.tobytes())
+    return Charsmap(value.tobytes())

@@ -44,16 +44,14 @@ class Vocab:
         texts = self.strings("tokens")
         if texts is None or not texts:
             raise TokenizerError(f"{PREFIX}tokens: expected a list of token texts, found {texts!r}")
-        if "" in texts:
-            texts = [text if text else f"[EMPTY_{id}]" for id, text in enumerate(texts)]
-        return texts
+        return [text if text else f"[EMPTY_{id}]" for id, text in enumerate(texts)] if "" in texts else list(texts)
 
     def strings(self, name: str) -> list[str] | None:
         """The list of strings under `tokenizer.ggml.<name>`, None where there is none."""
         value = self.metadata.get(PREFIX + name)
         if value is None:
             return None
-        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        if not isinstance(value, list) or not set(map(type, value)) <= {str}:
             raise TokenizerError(f"{PREFIX}{name}: expected an array of strings, found {type(value).__name__}")
         return value
 

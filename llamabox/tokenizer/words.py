@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterable
+from operator import itemgetter
 
 from llamabox.tokenizer.base import ESCAPED_SPACE
 
@@ -9,7 +10,7 @@ LONGEST_KEPT, MOST_KEPT = 64, 50_000
 
 
 class WordCache(dict):
-    """word -> ids; `cache[word]` encodes a word it has not seen. Short words are kept, and all forgotten when it is full."""
+    """word -> ids; `cache[word]` encodes a new word. Short words are kept, and forgotten when it is full."""
 
     def __init__(self, encode_word: Callable[[str], list[int]]):
         super().__init__()
@@ -33,3 +34,12 @@ def safe_cut(texts: Iterable[str]) -> re.Pattern:
     befores = set(re.findall(f"(?s)([^{ESCAPED_SPACE}\0]){ESCAPED_SPACE}", "\0".join(texts)))
     never = re.escape("".join(sorted(befores)) + ESCAPED_SPACE + "\0")
     return re.compile(f"(?<=[^{never}])(?={ESCAPED_SPACE})")
+
+
+def lengths_by_first(texts: Iterable[str]) -> dict[str, list[int]]:
+    """First character -> the lengths of the texts that start with it, rising."""
+    texts = list(texts)
+    lengths: dict[str, list[int]] = {}
+    for first, length in sorted(set(zip(map(itemgetter(0), texts), map(len, texts), strict=True))):
+        lengths.setdefault(first, []).append(length)
+    return lengths

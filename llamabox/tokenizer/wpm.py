@@ -1,4 +1,4 @@
-"""WPM, BERT's WordPiece: the text is normalised to words, and each word taken apart by the longest tokens, left to right.
+"""WPM, BERT's WordPiece: the text is normalised to words, each taken apart into its longest tokens, left to right.
 
 Tokens that start a word carry U+2581 in front (GGUF's form; BERT itself marks the others with ##).
 """
@@ -12,7 +12,7 @@ from llamabox.tokenizer.errors import TokenizerError
 from llamabox.tokenizer.vocab import Vocab
 from llamabox.tokenizer.words import WordCache
 
-ASCII_SYMBOLS = "$+<=>^`|"  # not ~: llama.cpp's bound stops before it
+ASCII_SYMBOLS = "$+<=>^`|~"
 # Each of these is a word of its own. (The first bound of the sixth range is Hugging Face's slip, kept by llama.cpp.)
 CHINESE = re.compile(
     "[\u4e00-\u9fff\u3400-\u4dbf\U00020000-\U0002a6df\U0002a700-\U0002b73f\U0002b740-\U0002b81f\U0002b920-\U0002ceaf"

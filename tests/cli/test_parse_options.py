@@ -58,7 +58,7 @@ def test_nothing_given():
             ("a.b=int:-3", "c=str:x=y:z"),
         ),
         (["--samplers", "top_k;temperature"], "samplers", ("top_k", "temperature")),
-        (["--samplers", "Top-P;typical_p;temp"], "samplers", ("top_p", "typ_p", "temperature")),
+        (["--samplers", "Top-P;typ;temp"], "samplers", ("top_p", "typ_p", "temperature")),
         (["--samplers", ""], "samplers", ()),
         (["--sampling-seq", "kt"], "samplers", ("top_k", "temperature")),
         (["--sampling-seq", "edkypmxt"], "samplers", SAMPLERS),
@@ -143,6 +143,11 @@ def test_values(argv, dest, value):
         (
             ["--samplers", "top_k;best"],
             "--samplers: found 'top_k;best', expected names separated by ';' from " + ", ".join(SAMPLERS),
+        ),
+        (
+            ["--sampling-seq", "kz"],
+            "--sampling-seq: found 'kz', expected letters from e (penalties), d (dry), k (top_k), y (typ_p), p (top_p), "
+            "m (min_p), x (xtc), t (temperature)",
         ),
         (["-l", "5"], "-l: found '5', expected TOKEN_ID+BIAS or TOKEN_ID-BIAS with a finite BIAS, such as 15043+1"),
         (

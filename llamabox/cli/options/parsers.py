@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 INT32_MAX = 2**31 - 1
 SAMPLERS = ("penalties", "dry", "top_k", "typ_p", "top_p", "min_p", "xtc", "temperature")
-SAMPLER_ALIASES = {"typ": "typ_p", "typical": "typ_p", "typical_p": "typ_p", "nucleus": "top_p", "temp": "temperature"}
-SAMPLER_LETTERS = dict(zip("edkypmxt", SAMPLERS, strict=True))
 TRUE_WORDS = ("1", "true", "on", "enabled")
 FALSE_WORDS = ("0", "false", "off", "disabled")
 
@@ -155,22 +153,24 @@ def key_value(text: str) -> str:
 
 
 def sampler_names(text: str) -> tuple[str, ...]:
-    """Sampler names separated by ';' -> the names of SAMPLERS, in the order given; an empty text is no sampler."""
-    names = []
-    for word in text.split(";") if text else []:
-        name = word.strip().lower().replace("-", "_")
-        name = SAMPLER_ALIASES.get(name, name)
-        if name not in SAMPLERS:
-            raise ValueError("names separated by ';' from " + ", ".join(SAMPLERS))
-        names.append(name)
-    return tuple(names)
+    """Sampler names separated by ';', in any of llama.cpp's spellings; an empty text is no sampler."""
+    from llamabox.engine.sampling import names
+
+    try:
+        return names.sampler_names(text.split(";") if text else [])
+    except ValueError:
+        raise ValueError("names separated by ';' from " + ", ".join(SAMPLERS)) from None
 
 
 def sampler_letters(text: str) -> tuple[str, ...]:
-    """One letter a sampler, such as edkypmxt -> the names of SAMPLERS, in the order given."""
-    if not all(letter in SAMPLER_LETTERS for letter in text):
-        raise ValueError("letters from " + ", ".join(f"{letter} ({name})" for letter, name in SAMPLER_LETTERS.items()))
-    return tuple(SAMPLER_LETTERS[letter] for letter in text)
+    """One letter a sampler, such as edkypmxt -> names."""
+    from llamabox.engine.sampling import names
+
+    try:
+        return names.sampler_letters(text)
+    except ValueError:
+        listed = ", ".join(f"{letter} ({name})" for letter, name in names.LETTERS.items())
+        raise ValueError(f"letters from {listed}") from None
 
 
 def logit_bias(text: str) -> tuple[int, float]:

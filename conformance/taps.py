@@ -15,6 +15,7 @@ import tempfile
 from pathlib import Path
 
 import llama_cpp
+import llama_cpp_models
 import numpy as np
 
 HERE = Path(__file__).resolve().parent
@@ -74,8 +75,7 @@ def capture(path: Path) -> dict[str, np.ndarray]:
     """Every named value of one pass over TOKENS; of values that share a name the last one."""
     lib, found = ggml_functions(), {}
 
-    @llama_cpp.ggml_backend_sched_eval_callback
-    def see(tensor, ask, _):
+    def see(tensor, ask):
         if ask:
             return True  # compute this one by itself, then call again
         name = lib.ggml_get_name(tensor).decode()
@@ -84,34 +84,15 @@ def capture(path: Path) -> dict[str, np.ndarray]:
             found[name] = values
         return True
 
-    model = llama_cpp.llama_model_load_from_file(str(path).encode(), llama_cpp.llama_model_default_params())
-    params = llama_cpp.llama_context_default_params()
-    params.n_ctx = params.n_batch = params.n_ubatch = 256
-    params.n_threads = params.n_threads_batch = 1
-    params.type_k = params.type_v = llama_cpp.GGML_TYPE_F32
-    params.flash_attn_type = llama_cpp.LLAMA_FLASH_ATTN_TYPE_DISABLED
-    params.embeddings = path.stem == "bert"
-    params.attention_type = 1 if path.stem == "bert" else 0  # not causal, causal
-    params.cb_eval = see
-    context = llama_cpp.llama_init_from_model(model, params)
-    batch = llama_cpp.llama_batch_init(len(TOKENS), 0, 1)
-    batch.n_tokens = len(TOKENS)
-    for i, token in enumerate(TOKENS):
-        batch.token[i], batch.pos[i], batch.n_seq_id[i], batch.logits[i] = token, i, 1, True
-        batch.seq_id[i][0] = 0
-    if llama_cpp.llama_decode(context, batch) != 0:
-        sys.exit(f"{path.stem}: llama_decode failed")
-    llama_cpp.llama_batch_free(batch)
-    llama_cpp.llama_free(context)
-    llama_cpp.llama_model_free(model)
+    llama_cpp_models.run(path, TOKENS, encoder=path.stem == "bert", see=see)
     return found
 
 
 def main() -> None:
     provenance = {
-        "program": f"llama-cpp-python {llama_cpp.__version__} (llama.cpp 0c1e57098), cb_eval",
+        "program": f"{llama_cpp_models.VERSION}, cb_eval",
         "command": "python conformance/taps.py",
-        "settings": "1 thread, KV cache f32, flash attention off, n_ctx 256",
+        "settings": llama_cpp_models.SETTINGS,
         "tokens": TOKENS,
     }
     stored = {"provenance": np.array(json.dumps(provenance))}

@@ -86,7 +86,9 @@ def _kernel_rows(file, backend):
 
     ops = open_backend(backend)
     for tensor in file.tensors.values():
-        yield [tensor.name, _shape(tensor), tensor.type.name, ops.kernel_name(ops.weight(tensor))]
+        is_matrix = len(tensor.shape) in (2, 3)  # nothing is multiplied by the others
+        kernel = ops.kernel_name(ops.weight(tensor)) if is_matrix else "-"
+        yield [tensor.name, _shape(tensor), tensor.type.name, kernel]
 
 
 def _type_name(types):

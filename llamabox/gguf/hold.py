@@ -30,8 +30,7 @@ def hold_bytes(mapped: mmap.mmap, path: Path, start: int, use_mmap: bool, lock: 
     lies from `start` on is read now into anonymous memory (the head before it stays zero).
     lock: ask the system never to page them out; a refusal is one warning.
     """
-    held = np.frombuffer(mapped if use_mmap else _copy(mapped, path, start), np.uint8)
-    held.setflags(write=False)
+    held = np.frombuffer(mapped if use_mmap else memoryview(_copy(mapped, path, start)).toreadonly(), np.uint8)
     if lock:
         _lock(held[start:], path)
     return held

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 
@@ -42,7 +43,7 @@ def write_requantized(
 ) -> None:
     """Write `file` to `path` with each tensor in its type of `types` (from `plan_types`), in that order.
 
-    n_threads: None is one per usable core. progress: called with each tensor's name after it is written.
+    n_threads: None is one per core. progress: called with each tensor's name after it is written.
     Errors: GGUFError for a value that cannot be stored, or when the disk refuses.
     """
     writer = GGUFWriter(path, arch=None)
@@ -51,10 +52,10 @@ def write_requantized(
             writer.add(key, value, file.value_types[key])
     writer.add("general.quantization_version", QUANTISATION_VERSION, ValueType.UINT32)
     writer.add("general.file_type", MIXTURES[find_mixture(mixture)][0], ValueType.UINT32)
-    with ThreadPoolExecutor(n_threads or len(os.sched_getaffinity(0))) as pool:
+    with ThreadPoolExecutor(os.cpu_count() if n_threads is None else n_threads) as pool:
         for name, type in types.items():
             tensor = file.tensors[name]
-            writer.add_tensor(name, lambda tensor=tensor, type=type: converted(tensor, type, pool), type, tensor.shape)
+            writer.add_tensor(name, partial(converted, tensor, type, pool), type, tensor.shape)
         writer.write(progress)
 
 

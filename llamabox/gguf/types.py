@@ -110,7 +110,7 @@ BLOCKS = {
     GGMLType.Q2_0: (64, 18),
 }
 
-PLAIN = {
+PLAIN: dict[GGMLType, np.dtype] = {
     GGMLType.F32: np.dtype(np.float32),
     GGMLType.F16: np.dtype(np.float16),
     GGMLType.F64: np.dtype(np.float64),
@@ -140,7 +140,7 @@ class ValueType(IntEnum):
 
 
 # The dtype of each fixed-size metadata type, in this machine's byte order.
-VALUE_DTYPES = {
+VALUE_DTYPES: dict[ValueType, np.dtype] = {
     ValueType.UINT8: np.dtype(np.uint8),
     ValueType.INT8: np.dtype(np.int8),
     ValueType.UINT16: np.dtype(np.uint16),

@@ -79,7 +79,7 @@ def attention(ops, w, c, x, step, i):  # (T, D) -> (T, D)
 
 
 def ffn(ops, w, x, i):  # (T, D) -> (T, D)
-    y = ops.gelu_erf(ops.linear(x, w.ffn_up, w.ffn_up_bias))  # (T, F); the exact GELU, where llama.cpp takes the tanh form
+    y = ops.gelu_erf(ops.linear(x, w.ffn_up, w.ffn_up_bias))  # (T, F); llama.cpp takes the tanh form
     return ops.tag(ops.linear(y, w.ffn_down, w.ffn_down_bias), "ffn_out", i)
 
 

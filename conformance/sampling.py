@@ -6,7 +6,7 @@ Writes conformance/results/sampling.json:
     vocabulary  a small byte-level BPE made for DRY's sequence breakers: the tokens' bytes, and llama.cpp's ids of texts
     cases       [{sampler, params, logits: {seed, n, scale}, tokens before, ids, probabilities}, ...]
                 mirostat: a list of rounds, each with its logits, the ids it kept and the one that was chosen
-tests/engine/sampling/test_conformance.py checks llamabox.engine.sampling against the file.
+tests/engine/sampling/test_sampling_conformance.py checks llamabox.engine.sampling against the file.
 """
 
 import ctypes

@@ -10,7 +10,6 @@ from functools import lru_cache
 import numpy as np
 
 from llamabox.engine.checking import check_request
-from llamabox.engine.diagnosis import describe_failure
 from llamabox.engine.generation import Generation
 from llamabox.engine.kv_memory import KVMemory
 from llamabox.engine.options import EngineOptions
@@ -23,6 +22,7 @@ from llamabox.engine.sequence import Sequence
 from llamabox.engine.status import EngineStatus, SequenceStatus
 from llamabox.engine.stopping import TextOutput
 from llamabox.kernels import BLOCK, Rows, make_step
+from llamabox.models.diagnose import first_not_finite
 
 log = logging.getLogger(__name__)
 
@@ -200,12 +200,19 @@ class Engine:
         """True when that was the sequence's last."""
         sequence = work.sequence
         if not np.isfinite(logits.max()):
-            table = sequence.table.blocks
-            raise GenerationError(describe_failure(self.model, sequence.tokens, work.start, table, self._kv))
+            raise GenerationError(self._diagnose(work))
         if sequence.request.n_predict == 0:
             sequence.finish("limit")
             return True
         return sequence.accept(sequence.sampler.sample(logits))
+
+    def _diagnose(self, work: Work) -> str:
+        """Where logits that are not finite come from; computes the work once more, looking at every named value."""
+        tokens = np.array(work.sequence.tokens[work.start :], np.int32)
+        rows = Rows(work.start, len(tokens), work.sequence.table.blocks)
+        name = first_not_finite(self.model, tokens, make_step([rows], self._kv))
+        where = "in the logits alone" if name is None else f"first in {name}, as value-layer"
+        return f"the model gives NaN or infinite logits, {where}: its file or a kernel is damaged"
 
     def _fail(self, sequences: list[Sequence], error: Exception) -> None:
         """End these with an error; what they computed is not to be trusted, so it does not stay as cache."""

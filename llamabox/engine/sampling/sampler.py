@@ -51,11 +51,12 @@ class Sampler:
 
         Errors:  GenerationError when no token is possible
         """
-        c = Candidates(None, self._biased(logits))
+        logits = self._biased(logits)
+        if logits.max() == -np.inf:
+            raise GenerationError("no token can be chosen: logit_bias excludes all of them")
+        c = Candidates(None, logits)
         for apply in self._filters:
             c = apply(c)
-        if not c.logits.max() > -np.inf:
-            raise GenerationError("no token can be chosen: logit_bias and the samplers exclude all of them")
         if self._mirostat is not None:
             c = self._mirostat.candidates(c)
         index = draw(c, self._rng)

@@ -9,7 +9,8 @@ not either):
 - `room` refuses a text before it is built, `charge` sums the bytes of everything built and never gives back;
 - `made` receives every new value: it charges texts, limits integers, measures containers, and makes iterators tick;
 - `measure` gives a container's size as if written out, so that `[x, x]` nested forty deep (2^40 values when printed or
-  compared) is refused when it is built. Values are immutable inside the sandbox, so a measured size stays true.
+  compared) is refused when it is built. A measured size stays true, since values do not change inside the sandbox, but
+  for `append` and `pop` on lists of the template's own, after which everything is measured anew.
 """
 
 import sys
@@ -19,7 +20,7 @@ from itertools import chain
 
 from llamabox.chat.errors import TemplateError
 
-MAX_ITEMS = 2**20  # elements of one container
+MAX_ITEMS = 2**18  # elements of one container
 MAX_DEPTH = 100  # containers, macro calls and lazy filters inside one another
 MAX_INT_BITS = 2**14
 NODE = 16  # the size of any value besides its characters, in characters
@@ -48,6 +49,7 @@ class Budget:
         self._ticks_left = TICKS_PER_LOOK
         self._calls = 0
         self._measured: dict[int, tuple[object, int, int]] = {}  # id -> (the value, kept alive; its size; its depth)
+        self._own: dict[int, list] = {}  # the lists that the template wrote, which it may change
 
     def tick(self, ticks: int = 1) -> None:
         """Count work; one tick stands for roughly a microsecond."""
@@ -137,6 +139,8 @@ class Budget:
             return NODE + len(value), 0
         known = self._measured.get(id(value))
         if known is not None:
+            if known[1] < 0:
+                raise TemplateError("a list in the chat template contains itself")
             return known[1:]
         if isinstance(value, dict):
             children: Iterable = chain(value.keys(), value.values())
@@ -149,6 +153,8 @@ class Budget:
         if level > MAX_DEPTH:
             raise TemplateError(f"a value in the chat template is nested deeper than {MAX_DEPTH}")
         self.room_for_items(len(value))
+        self.tick(1 + len(value) // 4)
+        self._measured[id(value)] = value, -1, 0  # being measured
         size, depth = NODE, 0
         for child in children:
             child_size, child_depth = self.measure(child, level + 1)
@@ -162,6 +168,17 @@ class Budget:
         if depth > MAX_DEPTH:
             raise TemplateError(f"a value in the chat template is nested deeper than {MAX_DEPTH}")
         self._measured[id(value)] = value, size, depth
+
+    def own(self, values: list) -> None:
+        """Remember a list that the template wrote, and so may change."""
+        self._own[id(values)] = values
+
+    def change(self, values: list) -> None:
+        """The template is about to change a list; refuses those of the conversation."""
+        if id(values) not in self._own:
+            raise TemplateError("the chat template changes a list that it did not make itself")
+        self.room_for_items(len(values) + 1)
+        self._measured = {key: entry for key, entry in self._measured.items() if isinstance(entry[0], Iterator)}
 
     def enter(self) -> None:
         """A macro, block or recursive loop begins."""

@@ -135,7 +135,7 @@ def _tool_call(call: object, can: Capabilities, where: str) -> dict:
     if can.object_arguments and isinstance(arguments, str):
         arguments = _parse_arguments(arguments, where)
     elif not can.object_arguments and not isinstance(arguments, str):
-        arguments = json.dumps(arguments, ensure_ascii=False)
+        arguments = json.dumps(arguments, ensure_ascii=False, separators=(",", ":"))
     result = {"type": "function", "function": {"name": function["name"], "arguments": arguments}}
     return {**result, "id": call["id"]} if isinstance(call.get("id"), str) else result
 

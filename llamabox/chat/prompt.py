@@ -25,7 +25,7 @@ class Variant:
     def capabilities(self) -> Capabilities:
         return probe(self.template)
 
-    def render(self, messages, tools, add_generation_prompt: bool, extra: Mapping[str, object]) -> str:
+    def render(self, messages, tools, add_generation_prompt: bool, extra: Mapping[str, object], now: datetime) -> str:
         can = self.capabilities
         messages = normalise_messages(messages, can, knows_developer=CHANNELS in self.template.source)
         tools = normalise_tools(tools)
@@ -33,7 +33,9 @@ class Variant:
             tools = []
         if tools and not can.tools:
             log.warning("the chat template does not describe tools to the model, so it will not know of them")
-        return self.template.render(messages, tools=tools, add_generation_prompt=add_generation_prompt, extra=extra)
+        return self.template.render(
+            messages, tools=tools, add_generation_prompt=add_generation_prompt, extra=extra, now=now
+        )
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ class PromptTemplate:
             **(extra or {}),
         }
         variant = self.tool_use if tools and self.tool_use is not None else self.default
-        prompt = variant.render(messages, tools, add_generation_prompt, variables)
+        prompt = variant.render(messages, tools, add_generation_prompt, variables, now)
         bos, eos = variant.template.bos_token, variant.template.eos_token
         if self.add_bos and bos:
             prompt = prompt.removeprefix(bos)

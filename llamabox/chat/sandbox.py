@@ -6,6 +6,7 @@ compiles to plain Python (loops, literals, comparisons, `~`, slices, text) is re
 by `instrument`.
 """
 
+import re
 from datetime import datetime
 from types import BuiltinMethodType, MethodType
 
@@ -22,13 +23,16 @@ from llamabox.chat.budget import Budget
 from llamabox.chat.filters import FILTERS, TESTS
 from llamabox.chat.operations import OPERATORS, TEXT_METHODS, BoundFormat, call_text_method
 
-MAX_NODES = 30_000  # of a syntax tree; the largest published templates have about 5,000
+MAX_NODES = 10_000  # of a syntax tree; the largest published templates have about 1,000
+MAX_NAMES = 500  # of variables; Jinja's compiler needs time for names times branches
+MAX_ARGUMENTS = 1000  # of one call, `f(*values)` included
 MAX_TIME_FORMAT = 100  # characters of a strftime format
+TIME_WIDTH = re.compile(r"%[^a-zA-Z%]")
 
 ATTRIBUTES = {  # what a template may reach with a dot, besides the keys of a dict and the names in a namespace
     str: frozenset(TEXT_METHODS),
     dict: frozenset({"copy", "get", "items", "keys", "values"}),
-    list: frozenset({"copy", "count", "index"}),
+    list: frozenset({"append", "copy", "count", "index", "pop"}),
     tuple: frozenset({"count", "grouper", "index", "list"}),
     LoopContext: frozenset(
         "changed cycle depth depth0 first index index0 last length nextitem previtem revindex revindex0".split()
@@ -37,6 +41,8 @@ ATTRIBUTES = {  # what a template may reach with a dot, besides the keys of a di
     Cycler: frozenset({"current", "next", "reset"}),
     BlockReference: frozenset({"super"}),
 }
+
+FINDING_METHODS = ("cycle", "get", "next", "pop")  # their results existed before
 
 
 # --- the globals ----------------------------------------------------------------------------------
@@ -50,13 +56,21 @@ def raise_exception(message):
     raise RaisedError(str(message))
 
 
-def strftime_now(format):
-    """The local time; each directive without a width, which some C libraries take as a field length."""
-    if len(format) > MAX_TIME_FORMAT or any(a == "%" and b.isdigit() for a, b in zip(format, format[1:], strict=False)):
-        raise ValueError(
-            f"strftime_now takes a plain format of at most {MAX_TIME_FORMAT} characters, not {format[:120]!r}"
-        )
-    return datetime.now().strftime(format)
+class Clock:
+    """`strftime_now(format)`: the time of the rendering.
+
+    A directive may have no width: some C libraries take it as a field's length.
+    """
+
+    def __init__(self, now: datetime):
+        self._now = now
+
+    def __call__(self, format):
+        if len(format) > MAX_TIME_FORMAT or TIME_WIDTH.search(format):
+            raise ValueError(
+                f"strftime_now takes a plain format of at most {MAX_TIME_FORMAT} characters, not {format[:120]!r}"
+            )
+        return self._now.strftime(format)
 
 
 class TemplateNamespace(Namespace):
@@ -77,11 +91,10 @@ GLOBALS = {
     "namespace": TemplateNamespace,
     "raise_exception": raise_exception,
     "range": safe_range,
-    "strftime_now": strftime_now,
 }
 _PAIRS = (make_dict, TemplateNamespace)  # callables that read pairs from an iterable
 _BODIES = (Macro, LoopContext, BlockReference)  # callables that run a part of the template
-_OBJECTS = (Joiner, BoundFormat, Undefined)  # other callable values
+_OBJECTS = (BoundFormat, Clock, Joiner, Undefined)  # other callable values
 
 
 # --- the environment ------------------------------------------------------------------------------
@@ -140,6 +153,8 @@ class SandboxEnvironment(ImmutableSandboxedEnvironment):
 
     def call(self, context, obj, /, *args, _loop_vars=None, _block_vars=None, **kwargs):
         budget = self.budget
+        if len(args) + len(kwargs) > MAX_ARGUMENTS:
+            raise TypeError(f"a call has {len(args) + len(kwargs)} arguments, the limit is {MAX_ARGUMENTS}")
         budget.use(*args, *kwargs.values())
         if isinstance(obj, _BODIES):
             budget.enter()
@@ -164,8 +179,10 @@ class SandboxEnvironment(ImmutableSandboxedEnvironment):
         if isinstance(owner, str):
             return call_text_method(self.budget, method, owner, args, kwargs)
         self.budget.use(owner)
+        if isinstance(owner, list) and method.__name__ in ("append", "pop"):
+            self.budget.change(owner)
         result = method(*args, **kwargs)
-        return result if method.__name__ in ("get", "next", "cycle") else self.budget.made(result)
+        return result if method.__name__ in FINDING_METHODS else self.budget.made(result)
 
 
 # --- the rewriting of the syntax tree -------------------------------------------------------------
@@ -179,12 +196,10 @@ def _each(context, values):
 
 @pass_context
 def _made(context, value):
-    return context.environment.budget.made(value)
-
-
-@pass_context
-def _sliced(context, value, source):
-    return context.environment.budget.made_of(value, source) if isinstance(value, (str, list, tuple)) else value
+    budget = context.environment.budget
+    if isinstance(value, list):
+        budget.own(value)
+    return budget.made(value)
 
 
 @pass_context
@@ -266,4 +281,7 @@ def instrument(tree: nodes.Template) -> nodes.Template:
     count = sum(1 for _ in tree.find_all(nodes.Node))
     if count > MAX_NODES:
         raise TemplateSyntaxError(f"the template has {count} syntax nodes, the limit is {MAX_NODES}", 1)
+    names = len({node.name for node in tree.find_all(nodes.Name)})
+    if names > MAX_NAMES:
+        raise TemplateSyntaxError(f"the template has {names} variables, the limit is {MAX_NAMES}", 1)
     return _Instrument().visit(tree)

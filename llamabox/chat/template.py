@@ -6,12 +6,13 @@ and filters that Hugging Face's `apply_chat_template` gives it.
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 import jinja2
 
 from llamabox.chat.budget import MAX_DEPTH, Budget
 from llamabox.chat.errors import TemplateError
-from llamabox.chat.sandbox import RaisedError, SandboxEnvironment, instrument
+from llamabox.chat.sandbox import Clock, RaisedError, SandboxEnvironment, instrument
 
 MAX_SOURCE = 2**18  # characters of a template
 MAX_MESSAGE = 1000  # characters of an error message
@@ -73,12 +74,14 @@ class ChatTemplate:
         tools: Sequence[dict] | None = None,
         add_generation_prompt: bool = True,
         extra: Mapping[str, object] | None = None,
+        now: datetime | None = None,
     ) -> str:
         """The prompt of a conversation.
 
         messages, tools and the values of `extra` (further variables of the template) consist of dicts with text keys,
         lists, texts, numbers, booleans and None, as from JSON; they are not changed. Raises TemplateError, within the
         budgets, for everything that goes wrong, and when the template itself refuses with `raise_exception`.
+        `now` is the time for the template's `strftime_now`, the present by default.
         """
         variables = {
             "bos_token": self.bos_token,
@@ -93,7 +96,8 @@ class ChatTemplate:
             _check_plain(value, name)
         environment = self._environment.overlay()
         environment.budget = budget = Budget(*self._limits)
-        template = environment.template_class.from_code(environment, self._code, environment.make_globals(None))
+        clock = {"strftime_now": Clock(datetime.now() if now is None else now)}
+        template = environment.template_class.from_code(environment, self._code, environment.make_globals(clock))
         pieces, length = [], 0
         try:
             budget.use(*variables.values())

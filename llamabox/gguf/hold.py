@@ -4,6 +4,7 @@ import ctypes
 import logging
 import mmap
 import os
+import stat
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,12 @@ PRIVATE = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if os.name == "posix"
 
 
 def map_file(path: Path) -> mmap.mmap | bytes:
-    """The whole file, mapped read-only; b"" for an empty one, which cannot be mapped. OSError as from open()."""
+    """The whole file, mapped read-only; b"" for an empty one, which cannot be mapped.
+
+    Errors: OSError as from open(); GGUFError for what is no regular file, before it is opened: a pipe would block.
+    """
+    if not stat.S_ISREG(os.stat(path).st_mode):
+        raise GGUFError(f"{path}: not a regular file")
     with open(path, "rb") as file:
         if os.fstat(file.fileno()).st_size == 0:
             return b""

@@ -3,8 +3,11 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from llamabox.gguf.errors import GGUFError
-from llamabox.gguf.types import ValueType
+import numpy as np
+
+from llamabox.gguf.encode import value_type
+from llamabox.gguf.errors import GGUFError, quoted
+from llamabox.gguf.types import VALUE_DTYPES, ValueType
 
 FORM = "KEY=TYPE:VALUE with TYPE one of int, float, bool, str"
 MAX_BYTES = 127  # of a key and of a str value, as in llama.cpp
@@ -12,7 +15,6 @@ MAX_BYTES = 127  # of a key and of a str value, as in llama.cpp
 INTEGERS = {t for t in ValueType if "INT" in t.name}
 FLOATS = {ValueType.FLOAT32, ValueType.FLOAT64}
 KINDS = {int: INTEGERS, float: FLOATS, bool: {ValueType.BOOL}, str: {ValueType.STRING}}
-NEW_TYPES = {int: ValueType.INT64, float: ValueType.FLOAT64, bool: ValueType.BOOL, str: ValueType.STRING}
 
 
 @dataclass(frozen=True)
@@ -55,17 +57,24 @@ def _parse_value(text, kind, value):
 def apply_overrides(metadata: dict, value_types: dict, overrides: Iterable[Override | str]) -> None:
     """Change `metadata` and `value_types` in place; keys the file lacks are added.
 
-    llama.cpp warns and ignores an override whose type does not fit; here that is a GGUFError.
+    A value takes the type of the one it replaces. llama.cpp warns and ignores an override whose type does not fit; here
+    that is a GGUFError.
     """
     for override in overrides:
         if isinstance(override, str):
             override = parse_override(override)
-        kind = type(override.value)
-        found = value_types.get(override.key)
-        if found is None:
-            value_types[override.key] = (NEW_TYPES[kind],)
-        elif found[0] not in KINDS[kind]:
-            raise GGUFError(
-                f"override of {override.key}: the file holds {found[0].name}, the override is {kind.__name__}"
-            )
-        metadata[override.key] = override.value
+        types = value_types.get(override.key, value_type(override.key, override.value))
+        metadata[override.key] = _as_type(override, types[0])
+        value_types[override.key] = types
+
+
+def _as_type(override, type):
+    """The override's value as a value of `type`: of its range, and of its precision."""
+    what, kind = f"override of {quoted(override.key)}", override.value.__class__
+    if type not in KINDS[kind]:
+        raise GGUFError(f"{what}: the file holds {type.name}, the override is {kind.__name__}")
+    if kind is int:
+        limits = np.iinfo(VALUE_DTYPES[type])
+        if not limits.min <= override.value <= limits.max:
+            raise GGUFError(f"{what}: {override.value} does not fit {type.name}")
+    return float(np.float32(override.value)) if type == ValueType.FLOAT32 else override.value

@@ -1,5 +1,6 @@
 """Truncated, corrupted and hostile files: each is read or refused with one GGUFError, in bounded time and memory."""
 
+import os
 import struct
 import time
 import tracemalloc
@@ -188,6 +189,9 @@ def test_what_is_refused_is_named(tmp_path, message):
     assert message in str(error.value) and str(path) in str(error.value)
 
 
-def test_a_folder_is_no_file(tmp_path):
-    with pytest.raises(OSError):
-        open_gguf(tmp_path)
+def test_a_folder_and_a_pipe_are_no_files(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for path in (tmp_path, pipe):
+        with pytest.raises(GGUFError, match="not a regular file"):
+            open_gguf(path)

@@ -1,5 +1,6 @@
 """KEY=TYPE:VALUE, and what it does to a file's metadata."""
 
+import numpy as np
 import pytest
 
 from llamabox.gguf import GGUFError, Override, ValueType, open_gguf, parse_override
@@ -52,16 +53,29 @@ def test_overrides_win_and_keys_are_added(example):
     assert (file.metadata["test.uint32"], file.metadata["test.float32"]) == (8, 2.5)  # the last of two wins
     assert (file.metadata["test.string"], file.metadata["test.bool"]) == ("new", False)
     assert (file.metadata["new.key"], file.metadata["new.float"]) == (1, 1.0)
-    assert file.value_types["new.key"] == (ValueType.INT64,)
+    assert file.value_types["new.key"] == (ValueType.UINT32,) and file.value_types["new.float"] == (ValueType.FLOAT32,)
+    assert file.value_types["test.uint32"] == (ValueType.UINT32,)
     assert open_gguf(example).metadata["test.uint32"] == 2**32 - 1
 
 
 @pytest.mark.parametrize("text", ["test.uint32=float:7", "test.float32=int:1", "test.string=int:1", "test.bool=int:1"])
 def test_an_override_of_another_type_is_refused(example, text):
-    with pytest.raises(GGUFError, match=r"override of test\.\w+: the file holds \w+, the override is \w+"):
+    with pytest.raises(GGUFError, match=r"override of 'test\.\w+': the file holds \w+, the override is \w+"):
         open_gguf(example, overrides=[text])
 
 
 def test_an_array_cannot_be_overridden(example):
-    with pytest.raises(GGUFError, match="override of test.int32s: the file holds ARRAY, the override is int"):
+    with pytest.raises(GGUFError, match="override of 'test.int32s': the file holds ARRAY, the override is int"):
         open_gguf(example, overrides=["test.int32s=int:1"])
+
+
+@pytest.mark.parametrize("text", ["test.uint32=int:-1", "test.uint8=int:256", "test.int16=int:32768"])
+def test_an_override_out_of_range_is_refused(example, text):
+    with pytest.raises(GGUFError, match=r"override of 'test\.\w+': -?\d+ does not fit U?INT\d+"):
+        open_gguf(example, overrides=[text])
+
+
+def test_a_float_is_rounded_as_the_file_would_store_it(example):
+    file = open_gguf(example, overrides=["test.float32=float:0.1", "test.float64=float:0.1"])
+    assert file.metadata["test.float32"] == float(np.float32(0.1))
+    assert file.metadata["test.float64"] == 0.1 != file.metadata["test.float32"]

@@ -106,7 +106,8 @@ class ChatTemplate:
                 length += len(piece)
                 budget.room(length)
         except RaisedError as error:
-            raise TemplateError(f"the chat template refuses the conversation: {error.message[:MAX_MESSAGE]}") from error
+            reason = str(error.message)[:MAX_MESSAGE]
+            raise TemplateError(f"the chat template refuses the conversation: {reason}") from error
         except TemplateError:
             raise
         except FAULTS as error:
@@ -147,7 +148,7 @@ def _explain(what: str, error: BaseException, line: int | None) -> str:
     if isinstance(error, RecursionError):
         detail = "it is nested too deeply"
     elif isinstance(error, jinja2.TemplateError):
-        detail = error.message
+        detail = str(error.message)
     else:
         detail = f"{type(error).__name__}: {error}"
-    return f"the chat template {what}{at}: {str(detail)[:MAX_MESSAGE]}"
+    return f"the chat template {what}{at}: {detail[:MAX_MESSAGE]}"

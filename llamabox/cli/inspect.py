@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 from collections.abc import Sequence
 
 SHOWN_ITEMS = 6  # of an array
@@ -38,7 +39,7 @@ def _parse(argv):
 
 
 def as_json(file) -> dict:
-    """Everything but the tensor data, in types that JSON has. Invalid UTF-8 is kept as surrogate escapes."""
+    """Everything but the tensor data, in types that JSON has; invalid UTF-8 as surrogate escapes, nan as text."""
     return {
         "file": str(file.path),
         "version": file.version,
@@ -54,7 +55,9 @@ def as_json(file) -> dict:
 def _plain(value):
     if isinstance(value, list):
         return [_plain(item) for item in value]
-    return value.tolist() if hasattr(value, "tolist") else value
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)  # JSON has no word for it
+    return _plain(value.tolist()) if hasattr(value, "tolist") else value
 
 
 def _print_file(file):

@@ -29,17 +29,13 @@ def map_file(path: Path) -> mmap.mmap | bytes:
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
-def hold_bytes(mapped: mmap.mmap, path: Path, start: int, use_mmap: bool, lock: bool) -> np.ndarray:
+def hold_bytes(mapped: mmap.mmap, path: Path, start: int, use_mmap: bool) -> np.ndarray:
     """The bytes of `mapped`, read-only uint8, whole so that offsets in the file stay offsets in the array.
 
     use_mmap: keep the mapping, so that pages are read when first used and can be dropped by the system; otherwise what
     lies from `start` on is read now into anonymous memory (the head before it stays zero).
-    lock: ask the system never to page them out; a refusal is one warning.
     """
-    held = np.frombuffer(mapped if use_mmap else memoryview(_copy(mapped, path, start)).toreadonly(), np.uint8)
-    if lock:
-        _lock(held[start:], path)
-    return held
+    return np.frombuffer(mapped if use_mmap else memoryview(_copy(mapped, path, start)).toreadonly(), np.uint8)
 
 
 def _copy(mapped, path, start):
@@ -58,13 +54,15 @@ def _copy(mapped, path, start):
     return memory
 
 
-def _lock(held, path):
+def lock_bytes(arrays: list[np.ndarray], path: Path) -> None:
+    """Ask the system never to page these bytes out. They stay locked until they are freed; a refusal is one warning."""
     if os.name != "posix":
         log.warning("%s: --mlock is not supported on this system; the weights may be paged out", path)
         return
     libc = ctypes.CDLL(None, use_errno=True)
-    if held.size and libc.mlock(ctypes.c_void_p(held.ctypes.data), ctypes.c_size_t(held.size)):
-        log.warning(
-            "%s: cannot lock %d bytes in memory (%s); raise RLIMIT_MEMLOCK (ulimit -l) or drop --mlock",
-            path, held.size, os.strerror(ctypes.get_errno()),
-        )  # fmt: skip
+    for held in arrays:
+        if held.size and libc.mlock(ctypes.c_void_p(held.ctypes.data), ctypes.c_size_t(held.size)):
+            reason = os.strerror(ctypes.get_errno())
+            hint = "raise RLIMIT_MEMLOCK (ulimit -l) or drop --mlock"
+            log.warning("%s: cannot lock %d bytes in memory (%s); %s", path, held.size, reason, hint)
+            return

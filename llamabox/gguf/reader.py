@@ -9,7 +9,7 @@ import numpy as np
 
 from llamabox.gguf.byteorder import swap_blocks
 from llamabox.gguf.errors import GGUFError, quoted
-from llamabox.gguf.hold import hold_bytes, map_file
+from llamabox.gguf.hold import hold_bytes, lock_bytes, map_file
 from llamabox.gguf.overrides import Override, apply_overrides
 from llamabox.gguf.parse import Head, TensorInfo, parse_head
 from llamabox.gguf.split import check_part, check_tensor_count, part_paths
@@ -51,9 +51,11 @@ def open_gguf(path, overrides: Iterable[Override | str] = (), mmap: bool = True,
     if len(parts) > 1:
         check_tensor_count(head, sum(len(part.tensors) for part, _ in parts))
     apply_overrides(head.metadata, head.value_types, overrides)
+    helds = [hold_bytes(part_mapped, part.path, part.data_start, mmap) for part, part_mapped in parts]
+    if mlock:
+        lock_bytes([held[part.data_start :] for held, (part, _) in zip(helds, parts, strict=True)], head.path)
     tensors = {}
-    for part, part_mapped in parts:
-        held = hold_bytes(part_mapped, part.path, part.data_start, mmap, mlock)
+    for held, (part, _) in zip(helds, parts, strict=True):
         for info in part.tensors:
             if info.name in tensors:
                 raise GGUFError(f"{part.path}: tensor {quoted(info.name)} is in an earlier part too")

@@ -76,12 +76,18 @@ def test_a_refused_lock_is_one_warning(weights, monkeypatch, caplog):
             return -1
 
     monkeypatch.setattr(ctypes, "CDLL", Refusing)
+    first = weights.rename(weights.with_name("weights-00001-of-00002.gguf"))
+    for i in range(2):
+        part = GGUFWriter(first.with_name(f"weights-0000{i + 1}-of-00002.gguf"), None)
+        for key, value in {"split.no": i, "split.count": 2, "split.tensors.count": 2}.items():
+            part.add(key, value)
+        part.add_tensor(f"t{i}", np.arange(10_000, dtype=np.float32)).write()
     with caplog.at_level(logging.WARNING):
-        file = open_gguf(weights, mlock=True)
-    assert file.tensors["t"].data[5] == 5
+        file = open_gguf(first, mlock=True)
+    assert file.tensors["t1"].data[5] == 5
     [record] = caplog.records
     assert "cannot lock 40000 bytes in memory (Cannot allocate memory)" in record.getMessage()
-    assert "RLIMIT_MEMLOCK" in record.getMessage() and str(weights) in record.getMessage()
+    assert "RLIMIT_MEMLOCK" in record.getMessage() and str(first) in record.getMessage()
 
 
 def test_a_file_that_shrinks_while_it_is_read(weights, monkeypatch):

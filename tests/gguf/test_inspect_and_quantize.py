@@ -45,6 +45,16 @@ def test_inspect_json(example, capsys):
     assert q4 == {"name": "Q4_K", "shape": [2, 3, 256], "type": "Q4_K", "bytes": 2 * 3 * 144}
 
 
+def test_inspect_json_of_numbers_that_json_lacks(tmp_path, capsys):
+    path = tmp_path / "x.gguf"
+    GGUFWriter(path, None).add("inf", float("inf")).add("nans", [float("nan"), 1.0]).write()
+    inspect.main(["--json", str(path)])
+    assert json.loads(capsys.readouterr().out, parse_constant=pytest.fail)["metadata"] == {
+        "inf": "inf",
+        "nans": ["nan", 1],
+    }
+
+
 def test_inspect_override(example, capsys):
     inspect.main(["--json", "--override-kv", "test.uint32=int:5", str(example)])
     assert json.loads(capsys.readouterr().out)["metadata"]["test.uint32"] == 5

@@ -1,14 +1,13 @@
 """`llamabox chat`: a conversation in the terminal."""
 
 import os
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from llamabox.cli.actions import do_action
 from llamabox.cli.affinity import apply_affinity
 from llamabox.cli.devices import check_devices
-from llamabox.cli.generating import given_prompt, pieces, show
+from llamabox.cli.generating import at_terminal, given_prompt, pieces, show
 from llamabox.cli.logs import set_up_logging
 from llamabox.cli.model import LOCAL, load_from_options
 from llamabox.cli.options import ALL_OPTIONS, Group, Option, OptionError, Options, Table, parse_options
@@ -17,7 +16,7 @@ from llamabox.cli.options.parsers import any_text
 if TYPE_CHECKING:
     from llamabox.api import Model
 
-USAGE = "llamabox chat [options] [MESSAGE]    (a message, here or on standard input: one answer, then exit)"
+USAGE = "llamabox chat [options] [MESSAGE]    (with a message, here or piped into it: one answer, then exit)"
 HELP = "Type a message. /clear starts over, /exit or Ctrl-D leaves, Ctrl-C stops an answer."
 CHAT = Group("chat", (Option("system", "--system TEXT", (any_text,), default="", help="the system message"),))
 OPTIONS = Table((CHAT, *ALL_OPTIONS.only(*LOCAL, "chat_template", "chat_template_file").groups))
@@ -32,7 +31,7 @@ def main(argv: Sequence[str]) -> int:
     check_devices(options)
     apply_affinity(options)
     message = given_prompt(options)
-    if message is None and not sys.stdin.isatty():
+    if message is None and (options.arguments or not at_terminal()):
         raise OptionError("message: found none, expected a text as argument or on standard input")
     model = load_from_options(options)
     try:

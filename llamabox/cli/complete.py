@@ -11,7 +11,7 @@ from llamabox.cli.logs import set_up_logging
 from llamabox.cli.model import LOCAL, load_from_options
 from llamabox.cli.options import ALL_OPTIONS, OptionError, parse_options
 
-USAGE = "llamabox complete [options] PROMPT    (or the prompt on standard input)"
+USAGE = "llamabox complete [options] PROMPT    (without PROMPT: what is piped into it)"
 OPTIONS = ALL_OPTIONS.only(*LOCAL)
 
 

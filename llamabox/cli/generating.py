@@ -14,23 +14,34 @@ if TYPE_CHECKING:
 
 
 def given_prompt(options: Options) -> str | None:
-    """The prompt of the command line, then what is piped into standard input; None when there is neither."""
-    parts = [unescape(text) if options.escape else text for text in options.arguments]
-    if not sys.stdin.isatty():
-        parts.append(_piped())
-    prompt = "\n\n".join(part for part in parts if part)
-    if not is_utf8(prompt):
-        raise OptionError(f"prompt: found {prompt[:40]!r}, expected a text in UTF-8")
+    """The prompt: the argument of the command line or, without one, what is piped into standard input.
+
+    None when there is neither, or when it is empty. Errors: OptionError for bytes that are not UTF-8
+    """
+    if options.arguments:
+        prompt = unescape(options.arguments[0]) if options.escape else options.arguments[0]
+        if not is_utf8(prompt):
+            raise OptionError(f"prompt: found {prompt[:40]!r}, expected a text in UTF-8")
+    elif at_terminal():
+        return None
+    else:
+        prompt = _piped()
     return prompt if prompt else None
 
 
+def at_terminal() -> bool:
+    """Whether somebody can type into standard input."""
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
 def _piped() -> str:
+    if sys.stdin is None:  # it was closed
+        return ""
     try:
         return sys.stdin.read()
     except UnicodeDecodeError as error:
-        raise OptionError(
-            f"standard input: found byte {error.object[error.start]:#x}, expected a text in UTF-8"
-        ) from None
+        found = error.object[error.start]
+        raise OptionError(f"standard input: found byte {found:#x}, expected a text in UTF-8") from None
 
 
 def pieces(model: "Model", prompt: str | Sequence[int], options: Options) -> Generator[str, None, None]:

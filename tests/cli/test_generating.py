@@ -1,6 +1,7 @@
 """`llamabox complete` and `llamabox chat` on a fake model."""
 
 import builtins
+import sys
 from io import BytesIO, TextIOWrapper
 from types import SimpleNamespace
 
@@ -45,9 +46,21 @@ def test_escapes_in_the_prompt(argv, prompt, terminal, fake_model):
 def test_complete_reads_a_pipe(pipe, fake_model):
     pipe("from a pipe\\n")
     assert main(["complete"]) == 0
-    pipe("and both")
+    assert fake_model.prompts == ["from a pipe\\n"]
+
+
+def test_an_argument_leaves_standard_input_alone(pipe, fake_model):
+    pipe("for somebody else")
     assert main(["complete", "argument"]) == 0
-    assert fake_model.prompts == ["from a pipe\\n", "argument\n\nand both"]
+    assert fake_model.prompts == ["argument"] and sys.stdin.read() == "for somebody else"
+
+
+def test_standard_input_may_be_closed(monkeypatch, fake_model):
+    monkeypatch.setattr("sys.stdin", None)
+    assert main(["complete", "x"]) == 0
+    assert main(["complete"]) == 2
+    assert main(["chat"]) == 2
+    assert fake_model.prompts == ["x"]
 
 
 def test_complete_without_a_prompt(pipe, terminal, capsys):

@@ -39,7 +39,7 @@ def model_path(options: Options) -> Path:
         return tiny_chat_path()
     path = Path(options.model)
     if not path.is_file():
-        found = "a folder" if path.is_dir() else "no such file"
+        found = "a folder" if path.is_dir() else "no regular file" if path.exists() else "no such file"
         raise OptionError(f"{options.source('model')} {options.model}: found {found}, expected a GGUF file")
     return path
 

@@ -79,6 +79,8 @@ def test_the_model_is_the_one_named_or_the_shipped_one(files):
         model_path(options("-m", "/no/such.gguf"))
     with pytest.raises(OptionError, match=f"^LLAMA_ARG_MODEL {files.folder}: found a folder, expected a GGUF file$"):
         model_path(options(LLAMA_ARG_MODEL=files.folder))
+    with pytest.raises(OptionError, match="^-m /dev/null: found no regular file, expected a GGUF file$"):
+        model_path(options("-m", "/dev/null"))
 
 
 def test_without_m_the_path_is_that_of_the_shipped_model(monkeypatch, tmp_path):

@@ -132,7 +132,7 @@ CACHE = (
     Option(
         "parallel",
         "-np, --parallel N",
-        (Integer(1, 65536),),
+        (Integer(1, 1024),),
         default=1,
         help="number of parallel sequences to decode (default: 1)",
         env="LLAMA_ARG_N_PARALLEL",

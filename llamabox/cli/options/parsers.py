@@ -116,6 +116,14 @@ def threads(text: str) -> int:
     return -1 if value == 0 else value
 
 
+def http_threads(text: str) -> int:
+    """A number of HTTP threads, or -1: as many as the server finds enough."""
+    try:
+        return -1 if Integer(-1, 4096)(text) == -1 else Integer(1, 4096)(text)
+    except ValueError:
+        raise ValueError("-1 or an integer from 1 to 4096") from None
+
+
 def words(text: str) -> tuple[str, ...]:
     """Comma-separated names: devices, servers."""
     names = tuple(name.strip() for name in text.split(","))

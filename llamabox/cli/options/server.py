@@ -1,7 +1,7 @@
 """server: sockets, the model, which endpoints are open."""
 
 from llamabox.cli.options.option import Group, Option
-from llamabox.cli.options.parsers import Integer, Number, Text, path, words
+from llamabox.cli.options.parsers import Integer, Number, Text, http_threads, path, words
 
 NO_GPU = "accepted; no GPU backend in this version, one warning says so"
 LORA = "LoRA adapters arrive in a later release"
@@ -36,7 +36,7 @@ SERVER = Group(
         Option(
             "threads_http",
             "--threads-http N",
-            (Integer(-1, 4096),),
+            (http_threads,),
             default=-1,
             help="number of threads used to process HTTP requests (default: -1)",
             env="LLAMA_ARG_THREADS_HTTP",

@@ -2,13 +2,13 @@
 
     python conformance/chat_templates.py --llama-cpp BIN_DIR [--model MODEL.gguf]
 
-- `named`: every named template that llama.cpp has, rendered by `llama_chat_apply_template` of BIN_DIR/libllama.so;
-- `published`: the templates of released models in conformance/templates, rendered by transformers' own environment, at a
-  fixed time; long prompts are stored as their SHA-256;
-- `server` (with --model, any small GGUF with a vocabulary): the same templates in llama-server, its prompt from
-  /apply-template (from messages in the client's form) and its capabilities from /props.
+- `named`: every named template that llama.cpp has, rendered by `llama_chat_apply_template` of its libllama;
+- `published`: the templates of released models in conformance/templates, rendered by transformers' own environment, at
+  a fixed time; long prompts are stored as their SHA-256;
+- `server` (with --model, any small GGUF with a vocabulary whose tokenizer adds BOS): the same templates in
+  llama-server, its prompts from /apply-template (of messages in the client's form) and its capabilities from /props.
 
-Needs transformers. The stored answers are checked by tests/chat/test_conformance.py.
+Needs transformers. The stored answers are checked by tests/chat/test_chat_conformance.py.
 """
 
 import argparse
@@ -72,7 +72,12 @@ def tool(name: str, **properties) -> dict:
 
 TOOLS = [
     tool("get_weather", city={"type": "string", "description": "A city's name"}),
-    tool("add", a={"type": "number"}, b={"type": "number"}, how={"type": "array", "items": {"type": "string"}}),
+    tool(
+        "add",
+        a={"type": "number", "description": "first"},
+        b={"type": "number", "description": "second"},
+        how={"type": "array", "items": {"type": "string"}, "description": "in which ways"},
+    ),
 ]
 
 
@@ -150,7 +155,7 @@ def named_answers(library: Path) -> list[dict]:
     return answers
 
 
-# --- published templates in Hugging Face's environment -------------------------------------------------------
+# --- published templates in Hugging Face's environment --------------------------------------------
 
 
 def published_cases():
@@ -202,7 +207,7 @@ def published_answers() -> list[dict]:
     return answers
 
 
-# --- llama-server -----------------------------------------------------------------------------------
+# --- llama-server ---------------------------------------------------------------------------------
 
 
 def ask(url: str, body: dict | None = None) -> dict:

@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """Templates that try to hang the server or to fill its memory: name -> Jinja text. Each must end in a TemplateError."""
 
 HOSTILE = {
@@ -18,7 +19,7 @@ HOSTILE = {
     "{% endif %}{% endfor %}",
     "growing list": "{% set ns = namespace(l=[1]) %}{% for i in range(99999) %}{% set ns.l = ns.l + ns.l %}{% endfor %}",
     "appending": "{% set l = [1] %}{% for x in l %}{% set _ = l.append(x) %}{% endfor %}",
-    "sorting": "{% set l = range(99999) | list * 10 %}{% for i in range(99999) %}{{ l | sort | length }}{% endfor %}",
+    "sorting": "{% set l = range(99999) | list * 2 %}{% for i in range(99999) %}{{ l | sort | length }}{% endfor %}",
     "unique": "{% for i in range(99999) %}{{ range(99999) | unique | list | length }}{% endfor %}",
     "colliding keys": "{% set p = (2**61 - 1) %}{% set ns = namespace(l=[]) %}{% for i in range(99999) %}"
     "{% set _ = ns.l.append([i * p, 1]) %}{% endfor %}{{ dict(ns.l) | length }}{{ dict(ns.l) | length }}",

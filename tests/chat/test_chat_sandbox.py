@@ -6,9 +6,9 @@ import threading
 import time
 
 import pytest
+from hostile_templates import HOSTILE
 
 from llamabox.chat import ChatTemplate, TemplateError
-from hostile_templates import HOSTILE
 
 MESSAGES = [{"role": "user", "content": "hello"}]
 TIME_S = 0.3  # the budget of one rendering here
@@ -54,8 +54,11 @@ def test_others_render_while_a_hostile_template_runs():
 
 
 def test_one_template_renders_in_many_threads():
-    template = ChatTemplate("{% set ns = namespace(n=0) %}{% for m in messages %}{% set ns.n = ns.n + m.content | int %}"
-                            "{% endfor %}{{ ns.n }}")  # fmt: skip
+    template = ChatTemplate(
+        "{% set ns = namespace(n=0) %}"
+        "{% for m in messages %}{% set ns.n = ns.n + m.content | int %}{% endfor %}"
+        "{{ ns.n }}"
+    )
     results = {}
 
     def render(n):

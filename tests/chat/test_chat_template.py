@@ -1,8 +1,10 @@
 """ChatTemplate: what Hugging Face's templates rely on, and the errors."""
 
+import json
 from datetime import datetime
 
 import pytest
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from llamabox.chat import ChatTemplate, TemplateError
 from llamabox.chat.sandbox import GenerationBlock

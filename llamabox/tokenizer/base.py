@@ -2,7 +2,7 @@
 
 import operator
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from llamabox.tokenizer.errors import TokenizerError
@@ -20,7 +20,7 @@ SHOWN_ON_REQUEST = Kind.UNKNOWN | Kind.CONTROL
 class Habits:
     """What a kind of tokenizer does unless the metadata say otherwise. ids: default special ids, by `specials.KEYS`."""
 
-    ids: dict[str, int | None] = field(default_factory=dict)
+    ids: Mapping[str, int | None] = field(default_factory=dict)
     add_bos: bool = False
     add_eos: bool = False
     add_sep: bool = False
@@ -57,7 +57,8 @@ class Tokenizer:
         set_stripping(vocab, cut_out)
         self._specials = make_specials(vocab, cut_out)
         self._always_specials = [special for special in self._specials if special.always]
-        self._pieces: dict[int, bytes] = {}
+        self._shown_pieces: dict[int, bytes] = {}
+        self._plain_pieces: dict[int, bytes] = {}
 
     def encode(self, text: str, add_special: bool = True, parse_special: bool = False) -> list[int]:
         """The token ids of `text`.
@@ -96,17 +97,19 @@ class Tokenizer:
 
     def piece(self, id: int, special: bool = True) -> bytes:
         """The bytes of one token; b"" for a control token unless `special`. Errors: TokenizerError for a bad id."""
-        id = self._checked(id)
-        if not special and self.vocab.is_kind(id, SHOWN_ON_REQUEST):
-            return b""
-        piece = self._pieces.get(id)
+        pieces = self._shown_pieces if special else self._plain_pieces
+        piece = pieces.get(id) if type(id) is int else None
         if piece is None:
-            piece = self._pieces[id] = self._bytes_of(id)
+            id = self._checked(id)
+            is_hidden = not special and self.vocab.is_kind(id, SHOWN_ON_REQUEST)
+            piece = pieces[id] = b"" if is_hidden else self._bytes_of(id)
         return piece
 
     def _around(self) -> tuple[list[int], list[int]]:
         """The ids before and after a text that is encoded with add_special."""
-        return [self.bos] if self.add_bos else [], [self.eos] if self.add_eos else []
+        before = [self.bos] if self.add_bos and self.bos is not None else []
+        after = [self.eos] if self.add_eos and self.eos is not None else []
+        return before, after
 
     def _encode_text(self, text: str, after_special: bool, ids: list[int]) -> None:
         """Append the ids of a plain text. after_special: it starts the input or follows a special token."""
@@ -147,6 +150,13 @@ class Tokenizer:
             return piece
 
         return next_bytes
+
+    def _needed(self, name: str) -> int:
+        """The id of a special token that this kind of vocabulary cannot do without. Errors: TokenizerError."""
+        id = getattr(self, name)
+        if id is None:
+            raise TokenizerError(f"a {self.vocab.text('model')!r} vocabulary needs a {name} token, found none")
+        return id
 
     def _prefixes_space(self) -> bool:
         """Whether encoding puts a space before a text."""

@@ -7,15 +7,15 @@ themselves and have <0xNN> tokens for the rest.
 from functools import cached_property
 
 from llamabox.tokenizer.base import ESCAPED_SPACE, SHOWN_ON_REQUEST, Habits, Tokenizer, byte_of, to_bytes
+from llamabox.tokenizer.compiled import CompiledMerges, compile_merges
 from llamabox.tokenizer.errors import TokenizerError
-from llamabox.tokenizer.long_words import LongWords, build_long_words
 from llamabox.tokenizer.merging import merge
 from llamabox.tokenizer.pretokenizers import STAGES, find_pretokenizer
 from llamabox.tokenizer.stages import split
 from llamabox.tokenizer.vocab import PREFIX, Kind, Vocab
 from llamabox.tokenizer.words import WordCache
 
-LONG_WORD = 64  # symbols from which a word goes to the compiled merger
+COMPILED_AFTER = 20_000  # characters merged in Python (some 20 ms) before the compiled merger is built
 
 
 def _byte_alphabet() -> list[str]:
@@ -46,18 +46,18 @@ class BpeTokenizer(Tokenizer):
             force_bos=pre.force_bos,
         )
         super().__init__(vocab, habits)
-        self._merges = vocab.strings("merges")
-        if self._merges is None:
-            if name != "kimi-k2":
-                raise TokenizerError(f"{PREFIX}merges: missing; a {vocab.text('model')!r} vocabulary needs it")
-            self._merges = []
+        merges = vocab.strings("merges")
+        if merges is None and name != "kimi-k2":
+            raise TokenizerError(f"{PREFIX}merges: missing; a {vocab.text('model')!r} vocabulary needs it")
+        self._merges = merges if merges is not None else []
         last = len(self._merges) - 1
         self._ranks = dict(zip(reversed(self._merges), range(last, -1, -1), strict=True))  # of equal merges the first
+        self._merged_chars = 0
         self._words = WordCache(self._encode_word)
 
     @cached_property
-    def _long_words(self) -> LongWords | None:
-        return build_long_words(self.vocab, self._merges)
+    def _compiled(self) -> CompiledMerges | None:
+        return compile_merges(self.vocab, self._merges)
 
     def _encode_text(self, text: str, after_special: bool, ids: list[int]) -> None:
         if self.pre.escape_spaces:
@@ -72,15 +72,16 @@ class BpeTokenizer(Tokenizer):
         is_whole = self.pre.ignore_merges or (self.pre.whole_newlines and word[0] == "\n")
         if is_whole and word in self.vocab.ids:
             return [self.vocab.ids[word]]
-        ids = []
+        ids: list[int] = []
         for part, found in self._merged(word):
             ids += self._fallback(part) if found is None else found
         return ids
 
     def _merged(self, word: str):
         """The merged parts of `word`, each with its ids, None where it has none."""
-        if len(word) >= LONG_WORD and self._long_words:
-            return self._long_words.pieces(word)
+        self._merged_chars += len(word)
+        if self._merged_chars >= COMPILED_AFTER and self._compiled:
+            return self._compiled.pieces(word)
         ids = self.vocab.ids
         return ((part, [ids[part]] if part in ids else None) for part in merge(list(word), self._ranks, " "))
 

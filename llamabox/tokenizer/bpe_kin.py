@@ -39,25 +39,24 @@ class HybridDnaTokenizer(BpeTokenizer):
     def __init__(self, metadata: dict):
         super().__init__(metadata)
         ids = self.vocab.ids
-        self._dna_ids = [ids.get(text) for text in ("<dna>", "</dna>", "<oov>")]
-        if ids.get("<oov>") is not None:
+        self._begin, self._end, self._unknown = (ids.get(text) for text in ("<dna>", "</dna>", "<oov>"))
+        if self._unknown is not None:
             texts = self.vocab.texts
-            for id in range(ids["<oov>"] + 1, self.n_vocab):
+            for id in range(self._unknown + 1, self.n_vocab):
                 if texts[id] != KMER_MARK:
                     texts[id] = texts[id].removesuffix(KMER_MARK)
 
     def _encode_text(self, text: str, after_special: bool, ids: list[int]) -> None:
-        if None in self._dna_ids:
+        if self._begin is None or self._end is None or self._unknown is None:
             super()._encode_text(text, after_special, ids)
             return
-        begin, end, unknown = self._dna_ids
         at = 0
         for match in DNA.finditer(text):
             super()._encode_text(text[at : match.start()], after_special, ids)
-            ids.append(begin)
-            ids += self._kmers(match[1], unknown)
+            ids.append(self._begin)
+            ids += self._kmers(match[1], self._unknown)
             if match[2]:
-                ids.append(end)
+                ids.append(self._end)
             at = match.end()
         super()._encode_text(text[at:], after_special, ids)
 

@@ -48,11 +48,12 @@ class Charsmap:
     def longest(self, text: str, start: int) -> tuple[int, str] | None:
         """Length and replacement of the longest rule that fits at `start`, None where none does."""
         found = None
-        unit: int | None = ROOT
+        unit = ROOT
         for end in range(start, len(text)):
-            unit = self.step(unit, text[end])
-            if unit is None:
+            below = self.step(unit, text[end])
+            if below is None:
                 break
+            unit = below
             replacement = self.replacement(unit)
             if replacement is not None:
                 found = end + 1 - start, replacement

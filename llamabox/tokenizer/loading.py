@@ -1,5 +1,7 @@
 """From a GGUF's metadata to its tokenizer."""
 
+from collections.abc import Callable
+
 from llamabox.tokenizer.base import Tokenizer
 from llamabox.tokenizer.bpe import BpeTokenizer
 from llamabox.tokenizer.bpe_kin import Gemma4Tokenizer, HybridDnaTokenizer, WhitespaceTokenizer
@@ -10,7 +12,7 @@ from llamabox.tokenizer.spm import SpmTokenizer
 from llamabox.tokenizer.ugm import UgmTokenizer
 from llamabox.tokenizer.wpm import WpmTokenizer
 
-MODELS: dict[str, type[Tokenizer]] = {
+MODELS: dict[str, Callable[[dict], Tokenizer]] = {
     "llama": SpmTokenizer,
     "gpt2": BpeTokenizer,
     "gemma4": Gemma4Tokenizer,

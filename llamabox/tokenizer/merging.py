@@ -10,6 +10,8 @@ from itertools import pairwise
 
 LONG = 256  # parts from which a heap beats a plain minimum
 NEVER = 1 << 62
+PLACE_BITS = 40
+LAST_PLACE = (1 << PLACE_BITS) - 1
 
 
 def merge(parts: list[str], ranks: Mapping[str, int], joint: str) -> list[str]:
@@ -39,30 +41,34 @@ def merge_short(parts: list[str], ranks: Mapping[str, int], joint: str) -> list[
 
 
 def merge_long(parts: list[str], ranks: Mapping[str, int], joint: str) -> list[str]:
-    """`merge` with a heap of pairs over a linked list of parts; an outdated heap entry is known by its rank."""
+    """`merge` with a heap over a linked list of parts. A heap entry is rank and place of a pair in one number.
+
+    An entry whose rank is no longer that of the pair at its place is outdated.
+    """
     parts = list(parts)
     count = len(parts)
     following, preceding = list(range(1, count + 1)), list(range(-1, count - 1))
     pair_ranks = [ranks.get(left + joint + right, NEVER) for left, right in pairwise(parts)] + [NEVER]
-    heap = [(rank, at) for at, rank in enumerate(pair_ranks) if rank != NEVER]
+    heap = [rank << PLACE_BITS | at for at, rank in enumerate(pair_ranks) if rank != NEVER]
     heapq.heapify(heap)
     while heap:
-        rank, at = heapq.heappop(heap)
-        if pair_ranks[at] != rank:
+        entry = heapq.heappop(heap)
+        at = entry & LAST_PLACE
+        if pair_ranks[at] != entry >> PLACE_BITS:
             continue
         gone = following[at]
-        parts[at] += parts[gone]
-        parts[gone] = ""
-        pair_ranks[gone] = NEVER
         after = following[at] = following[gone]
-        pair_ranks[at] = NEVER
-        changed = [preceding[at]] if preceding[at] >= 0 else []
+        joined = parts[at] = parts[at] + parts[gone]
+        parts[gone] = ""
+        pair_ranks[gone] = pair_ranks[at] = NEVER
         if after < count:
             preceding[after] = at
-            changed.append(at)
-        for left in changed:
-            new = ranks.get(parts[left] + joint + parts[following[left]], NEVER)
-            pair_ranks[left] = new
-            if new != NEVER:
-                heapq.heappush(heap, (new, left))
+            pair_ranks[at] = rank = ranks.get(joined + joint + parts[after], NEVER)
+            if rank != NEVER:
+                heapq.heappush(heap, rank << PLACE_BITS | at)
+        before = preceding[at]
+        if before >= 0:
+            pair_ranks[before] = rank = ranks.get(parts[before] + joint + joined, NEVER)
+            if rank != NEVER:
+                heapq.heappush(heap, rank << PLACE_BITS | before)
     return [part for part in parts if part]

@@ -23,10 +23,12 @@ class Plamo2Tokenizer(Tokenizer):
         self._scores, self._lengths = self._usable_tokens()
 
     def _byte_tokens(self) -> list[int]:
-        ids = [self.vocab.ids.get(f"<0x{byte:02X}>") for byte in range(256)]
-        for byte, id in enumerate(ids):
+        ids = []
+        for text in (f"<0x{byte:02X}>" for byte in range(256)):
+            id = self.vocab.ids.get(text)
             if id is None or not self.vocab.is_kind(id, Kind.BYTE):
-                raise TokenizerError(f"a plamo2 vocabulary needs a byte token <0x{byte:02X}>, found none")
+                raise TokenizerError(f"a plamo2 vocabulary needs a byte token {text}, found none")
+            ids.append(id)
         return ids
 
     def _usable_tokens(self) -> tuple[dict[str, int], dict[str, list[int]]]:

@@ -11,15 +11,13 @@ class Rewriter:
     kept: texts (user-defined tokens) of which even a beginning is kept as it is, before any rule is looked at.
     """
 
-    def __init__(self, rules: Charsmap | None, kept: list[str]):
+    def __init__(self, rules: Charsmap, kept: list[str]):
         self._rules = rules
         self._beginnings = {text[:length] for text in kept for length in range(1, len(text) + 1)}
         self._is_plain = PlainPairs(rules, self._beginnings)
 
     def rewrite(self, text: str) -> str:
         """The normalised text."""
-        if self._rules is None:
-            return text
         is_plain = self._is_plain
         places = [at for at, pair in enumerate(zip(text, text[1:] + "\0", strict=True)) if not is_plain[pair]]
         done = []
@@ -44,7 +42,7 @@ class Rewriter:
 class PlainPairs(dict):
     """(character, next character) -> whether the first one certainly stays as it is; filled as pairs come."""
 
-    def __init__(self, rules: Charsmap | None, beginnings: set[str]):
+    def __init__(self, rules: Charsmap, beginnings: set[str]):
         super().__init__()
         self._rules, self._beginnings = rules, beginnings
 

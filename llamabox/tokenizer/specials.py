@@ -1,5 +1,6 @@
 """Which tokens are special: ids from the metadata, and texts by which llama.cpp finds those that files leave out."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -71,7 +72,7 @@ class Specials:
     end_ids: set[int] = field(default_factory=set)
 
 
-def find_specials(vocab: Vocab, defaults: dict[str, int | None]) -> Specials:
+def find_specials(vocab: Vocab, defaults: Mapping[str, int | None]) -> Specials:
     """Find the special tokens of `vocab` and set the kinds that follow from them, as llama.cpp does on load.
 
     defaults: ids for names of KEYS, used where the file has none or one beyond the vocabulary.
@@ -104,7 +105,6 @@ def _given_id(vocab: Vocab, name: str, default: int | None) -> int | None:
 
 def _find_ends(vocab: Vocab, specials: Specials) -> None:
     ends = specials.end_ids
-    ends.update(specials.ids[name] for name in ("fim_pad", "fim_rep", "fim_sep"))
     for text in END_TEXTS:
         if text in vocab.ids:
             ends.add(vocab.ids[text])
@@ -112,8 +112,8 @@ def _find_ends(vocab: Vocab, specials: Specials) -> None:
     for text in ALWAYS_SHOWN:
         if text in vocab.ids:
             vocab.kinds[vocab.ids[text]] = Kind.USER_DEFINED
-    ends.update(specials.ids[name] for name in ("eos", "eot", "eom"))
-    ends.discard(None)
+    named = (specials.ids[name] for name in ("eos", "eot", "eom", "fim_pad", "fim_rep", "fim_sep"))
+    ends.update(id for id in named if id is not None)
 
     found = {vocab.texts[id]: id for id in ends}
     is_call = "<|call|>" in found or "<|calls|>" in found
@@ -145,7 +145,7 @@ def set_stripping(vocab: Vocab, partitioned: list[int]) -> None:
         _mark(vocab, ["[MASK]"], Kind.LSTRIP)
 
 
-def _mark(vocab: Vocab, texts: list[str], kind: Kind) -> None:
+def _mark(vocab: Vocab, texts: list[str], kind: int) -> None:
     for text in texts:
         if text in vocab.ids:
             vocab.kinds[vocab.ids[text]] |= kind

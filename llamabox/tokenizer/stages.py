@@ -47,7 +47,7 @@ def points(pattern: str) -> Pattern:
 class TrailingSpace:
     """What `\\s+$` would match, without its quadratic search."""
 
-    folded, complete = False, False
+    folded = False
 
     def cut(self, view, start, end):
         yield start + len(view[start:end].rstrip(SPACES))
@@ -59,7 +59,7 @@ class DigitTriples:
     The pieces of "ab1234" are "ab1" and "234". (Later stages take "ab" off again where it is a word.)
     """
 
-    folded, complete = True, False
+    folded = True
     run = re.compile("[" + MEMBERS["\\p{N}"] + "]+")
 
     def cut(self, view, start, end):
@@ -71,7 +71,7 @@ class DigitTriples:
 class Thousands:
     """What `(?=(\\d{3})+(?!\\d))` would cut: before each group of three ASCII digits counted from the end of a run."""
 
-    folded, complete = False, False
+    folded = False
     run = re.compile("[0-9]{3,}")
 
     def cut(self, view, start, end):
@@ -85,8 +85,9 @@ Stage = Pattern | TrailingSpace | DigitTriples | Thousands
 
 def split(text: str, stages: tuple[Stage, ...]) -> list[str]:
     """The words of `text`; joined they are `text` again. Linear in the length of the text."""
-    if len(stages) == 1 and stages[0].complete:
-        return _split_complete(text, stages[0].compiled)
+    first = stages[0]
+    if len(stages) == 1 and isinstance(first, Pattern) and first.complete:
+        return _split_complete(text, first.compiled)
     folded = plain = None
     ends = [len(text)]
     for stage in stages:

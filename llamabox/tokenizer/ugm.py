@@ -20,15 +20,21 @@ class UgmTokenizer(Tokenizer):
 
     def __init__(self, metadata: dict):
         super().__init__(Vocab(metadata), Habits({"eos": 1, "unk": 2, "pad": 0}, add_eos=True))
-        if self.unk is None:
-            raise TokenizerError(f"a t5 vocabulary needs an unknown token; {self.n_vocab} tokens have none")
+        self._unknown = self._needed("unk")
         self._merge_spaces = self.vocab.flag("remove_extra_whitespaces", False)
-        self._rewriter = Rewriter(
-            _charsmap(metadata), [self.vocab.texts[id] for id in self.vocab.ids_of_kind(Kind.USER_DEFINED)]
-        )
+        self._rewriter = self._make_rewriter()
         self._collect_tokens()
         self._word_start = safe_cut(self._tokens)
         self._words = WordCache(self._encode_word)
+
+    def _make_rewriter(self) -> Rewriter | None:
+        blob = self.vocab.metadata.get(NAME)
+        if blob is None:
+            return None
+        if not isinstance(blob, np.ndarray) or blob.dtype not in (np.int8, np.uint8):
+            raise TokenizerError(f"{NAME}: expected an array of bytes, found {type(blob).__name__}")
+        kept = [self.vocab.texts[id] for id in self.vocab.ids_of_kind(Kind.USER_DEFINED)]
+        return Rewriter(Charsmap(blob.tobytes()), kept)
 
     def _collect_tokens(self) -> None:
         """Token text -> id, id -> score, and first character -> lengths of the tokens it starts, shortest first."""
@@ -45,11 +51,12 @@ class UgmTokenizer(Tokenizer):
         first = len(ids)
         for word in self._word_start.split(self._normalised(text)):
             found = self._words[word] if word else []
-            joins_unknown = len(ids) > first and ids[-1] == self.unk and found[:1] == [self.unk]
+            joins_unknown = len(ids) > first and ids[-1] == self._unknown and found[:1] == [self._unknown]
             ids += found[1:] if joins_unknown else found
 
     def _normalised(self, text: str) -> str:
-        text = self._rewriter.rewrite(text)
+        if self._rewriter is not None:
+            text = self._rewriter.rewrite(text)
         if self._merge_spaces:
             return "".join(ESCAPED_SPACE + word for word in text.split(" ") if word)
         body = text.lstrip(" ")
@@ -75,7 +82,7 @@ class UgmTokenizer(Tokenizer):
                 if score > best[end]:
                     best[end], came_by[end] = score, (start, id)
             if not has_single and best[start] + self._unknown_score > best[start + 1]:
-                best[start + 1], came_by[start + 1] = best[start] + self._unknown_score, (start, self.unk)
+                best[start + 1], came_by[start + 1] = best[start] + self._unknown_score, (start, self._unknown)
         return self._trace_back(came_by)
 
     def _trace_back(self, came_by: list[tuple[int, int]]) -> list[int]:
@@ -83,15 +90,6 @@ class UgmTokenizer(Tokenizer):
         end = len(came_by) - 1
         while end:
             end, id = came_by[end]
-            if not (ids and id == ids[-1] == self.unk):
+            if not (ids and id == ids[-1] == self._unknown):
                 ids.append(id)
         return ids[::-1]
-
-
-def _charsmap(metadata: dict) -> Charsmap | None:
-    value = metadata.get(NAME)
-    if value is None:
-        return None
-    if not isinstance(value, np.ndarray) or value.dtype not in (np.int8, np.uint8):
-        raise TokenizerError(f"{NAME}: expected an array of bytes, found {type(value).__name__}")
-    return Charsmap(value.tobytes())

@@ -1,7 +1,5 @@
 """A vocabulary as a GGUF's metadata gives it: token texts, scores, kinds, and the lookups that encoding needs."""
 
-from enum import IntFlag
-
 import numpy as np
 
 from llamabox.tokenizer.errors import TokenizerError
@@ -9,8 +7,8 @@ from llamabox.tokenizer.errors import TokenizerError
 PREFIX = "tokenizer.ggml."
 
 
-class Kind(IntFlag):
-    """What a token is. Most tokens have one; end tokens found by their text and stripping tokens have more."""
+class Kind:
+    """What a token is, as bits. Most tokens have one; end tokens found by their text and stripping tokens have more."""
 
     UNDEFINED = 0
     UNKNOWN = 1
@@ -79,10 +77,10 @@ class Vocab:
             raise TokenizerError(f"{PREFIX}{name}: expected a string, found {value!r}")
         return value
 
-    def is_kind(self, id: int, kind: Kind) -> bool:
+    def is_kind(self, id: int, kind: int) -> bool:
         """Whether the token is of at least one of the kinds in `kind`."""
-        return bool(self.kinds[id] & kind)
+        return self.kinds.item(id) & kind != 0
 
-    def ids_of_kind(self, kind: Kind) -> list[int]:
+    def ids_of_kind(self, kind: int) -> list[int]:
         """The ids of all tokens that are of one of the kinds, rising."""
         return np.flatnonzero(self.kinds & kind).tolist()

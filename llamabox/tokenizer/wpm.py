@@ -8,7 +8,6 @@ import unicodedata
 
 from llamabox.tokenizer.base import ESCAPED_SPACE, Habits, Tokenizer
 from llamabox.tokenizer.classes import WHITESPACE, category
-from llamabox.tokenizer.errors import TokenizerError
 from llamabox.tokenizer.vocab import Vocab
 from llamabox.tokenizer.words import WordCache
 
@@ -54,9 +53,7 @@ class WpmTokenizer(Tokenizer):
     def __init__(self, metadata: dict):
         ids = {"bos": 101, "unk": 100, "sep": 102, "pad": 0, "mask": 103}
         super().__init__(Vocab(metadata), Habits(ids, add_bos=True, add_sep=True, clean_spaces=True))
-        for name in ("bos", "sep", "unk"):
-            if getattr(self, name) is None:
-                raise TokenizerError(f"a bert vocabulary needs a {name} token; {self.n_vocab} tokens have none")
+        self._first, self._last, self._unknown = (self._needed(name) for name in ("bos", "sep", "unk"))
         lowercase = self.vocab.flag("normalizer.lowercase", True)
         strip_accents = self.vocab.flag("normalizer.strip_accents", lowercase)
         self._normaliser = Normaliser(lowercase, strip_accents)
@@ -64,7 +61,7 @@ class WpmTokenizer(Tokenizer):
         self._words = WordCache(self._encode_word)
 
     def _around(self) -> tuple[list[int], list[int]]:
-        return [self.bos], [self.sep]
+        return [self._first], [self._last]
 
     def _prefixes_space(self) -> bool:
         return True
@@ -85,7 +82,7 @@ class WpmTokenizer(Tokenizer):
                 if id is not None:
                     break
             else:
-                return [self.unk]
+                return [self._unknown]
             found.append(id)
             start = end
         return found

@@ -4,8 +4,7 @@ A row's result never depends on what else is in the batch: the same bits alone a
 rows quantised to 8 bits, 32 values a scale; F32, F16 and BF16 by f32 rows. Types without a kernel of their own are
 unpacked to f32 by tiles of at most 4 MB, which the F32 kernel multiplies by. NumPy's BLAS is not used.
 
-Threads are numba's, at most one a core. Programs run one at a time in a process: not all of numba's threading layers
-allow more.
+Threads are the backend's own (cpu/threads.py), at most one a core; ops may be called from any thread.
 """
 
 from functools import cache

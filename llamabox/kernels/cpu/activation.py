@@ -42,7 +42,8 @@ def _store_group(x, j, scale, sum_a, sum_b):
 
 @inline
 def _quantise_group(source, x, j):
-    """32 values into group j of the unit at x: scale = largest / 127, q = round(value / scale); NaN if any is not finite."""
+    """32 values into group j of the unit at x: scale = largest / 127 in f16's precision, q = round(127 value /
+    largest); NaN if any is not finite."""
     a, b = load_f32x8(source), load_f32x8(source + 32)
     c, d = load_f32x8(source + 64), load_f32x8(source + 96)
     one = max_i32x8(bits_of(a) & 0x7FFFFFFF, bits_of(b) & 0x7FFFFFFF)  # as integers, magnitudes order like the values
@@ -54,6 +55,8 @@ def _quantise_group(source, x, j):
         scale = NAN
     elif largest > TINY:
         scale = largest / types.float32(127)
+        high = scale * types.float32(8193)  # 2^13 + 1
+        scale = high - (high - scale)  # the nearest with 11 significant bits: ggml keeps these scales in f16
         inverse = types.float32(127) / largest
     factor = splat_f32x8(inverse)
     qa, qb, qc, qd = to_i32(a * factor), to_i32(b * factor), to_i32(c * factor), to_i32(d * factor)

@@ -14,8 +14,9 @@ from numba.core import config
 
 @dataclass(frozen=True)
 class Features:
-    """avx2: 32-byte integer SIMD;  fma: fused multiply-add;  f16c: f16 <-> f32 conversion in hardware."""
+    """x86: its baseline;  avx2: 32-byte integer SIMD;  fma: fused multiply-add;  f16c: f16 <-> f32 in hardware."""
 
+    x86: bool
     avx2: bool
     fma: bool
     f16c: bool
@@ -32,14 +33,15 @@ def detect() -> Features:
     if choice not in ("native", "portable"):
         raise ValueError(f'LLAMABOX_CPU: found {choice!r}, expected "native" or "portable"')
     if platform.machine() in ("aarch64", "arm64"):
-        return Features(avx2=False, fma=True, f16c=choice == "native")
+        return Features(x86=False, avx2=False, fma=True, f16c=choice == "native")
+    x86 = platform.machine().lower() in ("x86_64", "amd64")
     if choice == "portable":
-        return Features(avx2=False, fma=False, f16c=False)
+        return Features(x86, avx2=False, fma=False, f16c=False)
     if config.CPU_NAME:
         given = (config.CPU_FEATURES or "").split(",")
-        return Features(*(f"+{name}" in given for name in ("avx2", "fma", "f16c")))
+        return Features(x86, *(f"+{name}" in given for name in ("avx2", "fma", "f16c")))
     host = llvm.get_host_cpu_features()
-    return Features(*(bool(host.get(name)) for name in ("avx2", "fma", "f16c")))
+    return Features(x86, *(bool(host.get(name)) for name in ("avx2", "fma", "f16c")))
 
 
 FEATURES = detect()

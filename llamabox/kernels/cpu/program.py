@@ -4,6 +4,9 @@ A job is a C function `kernel(args, task, thread)` called for task 0 .. tasks - 
 A program is an array of JOB int64 a job:  0: address of the kernel;  1: tasks;  2: 1 when it ends its phase;  3-: args.
 One numba function runs every program, so kernels are plain C functions, quick to compile, and a call from Python costs
 the same for one job as for several.
+
+Threads are ours (runner.py), not numba's: the caller never waits for a thread that has not begun, so a busy machine slows
+a program down by no more than the task that was interrupted, and programs may run from several Python threads at once.
 """
 
 import logging
@@ -12,14 +15,30 @@ from collections.abc import Callable
 from functools import cached_property
 
 import numba
-from numba import njit, prange
+from numba import njit
 
 from llamabox.kernels.cpu.cache import compiling
-from llamabox.kernels.cpu.simd import call, fetch_add, inline, load_i64, store
+from llamabox.kernels.cpu.simd import (
+    atomic_load,
+    atomic_store,
+    call,
+    fetch_add,
+    inline,
+    load_i64,
+    pause,
+    store,
+    yield_core,
+)
 
 JOB = 32  # int64s a job
 ARGS = 3  # where a job's arguments begin
-HEADER = 16  # int64s before the first job: the counter of taken tasks, on a cache line of its own
+
+# The state that threads share, one field a cache line (byte offsets).
+TICKET, DONE, PHASE, STOP, STATE_BYTES = 0, 64, 128, 192, 256
+# A ticket: which phase, how many tasks it has, and the next of them. Taking one is a single atomic add, so that a thread
+# that comes late can never mistake a task of one phase for one of another.
+TASKS_SHIFT, EPOCH_SHIFT, MASK = 20, 40, (1 << 20) - 1
+SPINS_A_YIELD = 4096
 
 log = logging.getLogger(__name__)
 
@@ -63,33 +82,68 @@ def _run_task(job, task, thread):
     call(load_i64(job), job + 8 * ARGS, task, thread)
 
 
-def _run(program, n_jobs, threads):
-    """Run the program at an address."""
-    counter = program
-    first = program + 8 * HEADER
-    end = first + 8 * JOB * n_jobs
-    while first < end:
-        job, tasks = first, 0
-        more = True
-        while more:
-            tasks += load_i64(job + 8)
-            more = load_i64(job + 16) == 0
+@inline
+def _run_shared(state, job, tasks):
+    """Publish a phase, work on it until no task is left, wait for those that others took."""
+    store(state + PHASE, job)
+    atomic_store(state + DONE, 0)
+    epoch = ((atomic_load(state + TICKET) >> EPOCH_SHIFT) + 1) & MASK
+    atomic_store(state + TICKET, (epoch << EPOCH_SHIFT) | (tasks << TASKS_SHIFT))
+    mine = 0
+    task = fetch_add(state + TICKET, 1) & MASK
+    while task < tasks:
+        _run_task(job, task, 0)
+        mine += 1
+        task = fetch_add(state + TICKET, 1) & MASK
+    done, spins = fetch_add(state + DONE, mine) + mine, 0
+    while done < tasks:
+        pause()
+        spins += 1
+        if spins % SPINS_A_YIELD == 0:
+            yield_core()
+        done = atomic_load(state + DONE)
+
+
+def _run(state, job, end, threads):
+    """Run the jobs from one address to another, with whatever threads are in `_help`."""
+    while job < end:
+        first, tasks = job, load_i64(job + 8)
+        while load_i64(job + 16) == 0:
             job += 8 * JOB
+            tasks += load_i64(job + 8)
+        job += 8 * JOB
         if tasks == 1 or threads == 1:
             for task in range(tasks):
                 _run_task(first, task, 0)
         else:
-            store(counter, 0)
-            for thread in prange(threads):
-                task = fetch_add(counter, 1)
-                while task < tasks:
-                    _run_task(first, task, thread)
-                    task = fetch_add(counter, 1)
-        first = job
+            _run_shared(state, first, tasks)
 
 
-def compile_run() -> Callable:
-    """The numba function run(program, n_jobs, threads)."""
+def _help(state, thread, patience):
+    """Take tasks as they are published; return after `patience` looks without one, or when told to stop."""
+    finished, idle = -1, 0
+    while idle < patience and atomic_load(state + STOP) == 0:
+        if atomic_load(state + TICKET) >> EPOCH_SHIFT == finished:
+            idle += 1
+            pause()
+        else:
+            ticket = fetch_add(state + TICKET, 1)
+            task, tasks = ticket & MASK, (ticket >> TASKS_SHIFT) & MASK
+            if task < tasks:
+                _run_task(load_i64(state + PHASE), task, thread)
+                fetch_add(state + DONE, 1)
+                idle = 0
+            else:
+                finished = ticket >> EPOCH_SHIFT
+
+
+def compile_run(nogil: bool) -> Callable:
+    """The numba function run(state, first job, end of the jobs, threads); nogil: other Python threads run meanwhile."""
     with compiling():
-        run = njit("void(int64, int64, int64)", parallel=True, nogil=True, cache=True, error_model="numpy")(_run)
-    return run
+        return njit("void(int64, int64, int64, int64)", nogil=nogil, cache=True, error_model="numpy")(_run)
+
+
+def compile_help() -> Callable:
+    """The numba function help(state, thread, patience) that the other threads are in."""
+    with compiling():
+        return njit("void(int64, int64, int64)", nogil=True, cache=True, error_model="numpy")(_help)

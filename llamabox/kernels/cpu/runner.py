@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from llamabox.kernels.cpu.program import ARGS, HEADER, JOB, compile_run
+from llamabox.kernels.cpu.program import ARGS, JOB, compile_run
+from llamabox.kernels.cpu.threads import Helpers
 
-_running = threading.Lock()  # numba's workqueue layer ends the process when two threads start parallel work at once
 _PACK = [struct.Struct(f"{ARGS + n}q").pack_into for n in range(JOB - ARGS + 1)]
 
 
@@ -43,31 +43,38 @@ def thread_count(threads: int | None) -> int:
 
 
 class Runner:
-    """Runs phases of jobs. Programs of all runners take turns, so scratch is used by one program at a time."""
+    """Runs phases of jobs, one program at a time, so that its scratch is used by one program at a time."""
 
     def __init__(self, threads: int):
-        import numba
-
-        self.threads = min(threads, numba.config.NUMBA_NUM_THREADS)
-        self._set_threads = numba.set_num_threads
-        self._run = compile_run()
+        self.threads = threads
+        self._lock = threading.Lock()
+        self._run_short, self._run_long = compile_run(nogil=False), compile_run(nogil=True)
+        self._helpers = Helpers(threads - 1)
         self._program = np.zeros(0, np.int64)
         self._scratch: dict[str, list[np.ndarray]] = {}
 
-    def run(self, *phases: list[Job]) -> None:
-        """Run the jobs of each phase side by side, one phase after another."""
+    def run(self, *phases: list[Job], long: bool = False) -> None:
+        """Run the jobs of each phase side by side, one phase after another.
+
+        long  Python's other threads run meanwhile. Not for short programs: taking the interpreter back from a busy
+              thread can cost 5 ms each time.
+        """
         count = sum(map(len, phases))
-        with _running:
-            if self._program.size < HEADER + JOB * count:
-                self._program = np.zeros(HEADER + JOB * max(16, count), np.int64)
-            offset = 8 * HEADER
+        with self._lock:
+            if self._program.size < JOB * count:
+                self._program = np.zeros(JOB * max(16, count), np.int64)
+            offset, shared = 0, False
             for phase in phases:
                 last = len(phase) - 1
+                shared = shared or last > 0 or phase[0].tasks > 1
                 for i, (kernel, tasks, args) in enumerate(phase):
                     _PACK[len(args)](self._program, offset, kernel, tasks, i == last, *args)
                     offset += 8 * JOB
-            self._set_threads(self.threads)
-            self._run(address(self._program), count, self.threads)
+            if shared:
+                self._helpers.wake()
+            first = address(self._program)
+            run = self._run_long if long else self._run_short
+            run(self._helpers.state, first, first + offset, self.threads)
 
     def scratch(self, name: str, size_bytes: int) -> int:
         """Address of at least size_bytes of scratch of this name, aligned to 64; its content lasts for one program."""

@@ -8,6 +8,7 @@ LLVM lowers all of it on any CPU; only mul_pairs, sum_pairs, the f16 conversion 
 """
 
 import operator
+import sys
 
 from llvmlite import ir
 from numba import njit, types
@@ -174,6 +175,42 @@ def fetch_add(typing, address, amount):
         return builder.atomic_rmw("add", _pointer(builder, args[0], I64), args[1], "seq_cst")
 
     return signature(types.int64, types.intp, types.int64), code
+
+
+@intrinsic
+def atomic_load(typing, address):
+    """The int64 at an address, with everything that was stored before it."""
+
+    def code(context, builder, sig, args):
+        return builder.load_atomic(_pointer(builder, args[0], I64), "seq_cst", 8)
+
+    return signature(types.int64, types.intp), code
+
+
+@intrinsic
+def atomic_store(typing, address, value):
+    """Set the int64 at an address, after everything stored so far."""
+
+    def code(context, builder, sig, args):
+        builder.store_atomic(args[1], _pointer(builder, args[0], I64), "seq_cst", 8)
+        return context.get_dummy_value()
+
+    return signature(types.void, types.intp, types.int64), code
+
+
+@intrinsic
+def pause(typing):
+    """Tell the CPU that this is a waiting loop."""
+
+    def code(context, builder, sig, args):
+        if FEATURES.x86:
+            _call(builder, "llvm.x86.sse2.pause", ir.VoidType(), [])
+        return context.get_dummy_value()
+
+    return signature(types.void), code
+
+
+yield_core = types.ExternalFunction("SwitchToThread" if sys.platform == "win32" else "sched_yield", types.int32())
 
 
 @intrinsic

@@ -1,0 +1,54 @@
+"""Helpers: the threads that take a program's tasks beside the caller."""
+
+import threading
+import weakref
+
+import numpy as np
+
+from llamabox.kernels.cpu.program import STATE_BYTES, STOP, compile_help
+
+PATIENCE = 30_000  # looks for work before a helper sleeps: about half a millisecond
+
+
+class Helpers:
+    """`count` threads that run tasks while the caller is in `run`, spin a little between programs, then sleep.
+
+    state  address of what they share with the caller (program.py)
+    """
+
+    def __init__(self, count: int):
+        self._memory = np.zeros(STATE_BYTES + 64, np.uint8)
+        self.state = (self._memory.ctypes.data + 63) & ~63
+        self._asleep: list[threading.Lock] = []  # the locks of helpers that wait to be woken
+        help = compile_help() if count > 0 else None
+        threads = []
+        for thread in range(1, count + 1):
+            args = (help, self._memory, self.state, thread, self._asleep)
+            threads.append(threading.Thread(target=_work, args=args, name=f"llamabox-kernels-{thread}", daemon=True))
+            threads[-1].start()
+        self._finalizer = weakref.finalize(self, _stop, self._memory, self.state, self._asleep, threads)
+
+    def wake(self) -> None:
+        """Wake the helpers that sleep. Those that are just falling asleep are missed; nothing waits for them."""
+        while self._asleep:
+            self._asleep.pop().release()
+
+
+def _work(help, memory: np.ndarray, state: int, thread: int, asleep: list) -> None:
+    woken = threading.Lock()
+    woken.acquire()
+    stop = memory[state - memory.ctypes.data + STOP :]
+    while stop[0] == 0:
+        help(state, thread, PATIENCE)
+        asleep.append(woken)
+        if stop[0] == 0:
+            woken.acquire()
+
+
+def _stop(memory: np.ndarray, state: int, asleep: list, threads: list) -> None:
+    memory[state - memory.ctypes.data + STOP] = 1
+    while any(thread.is_alive() for thread in threads):
+        while asleep:
+            asleep.pop().release()
+        threads[0].join(timeout=0.001)
+        threads = [thread for thread in threads if thread.is_alive()]

@@ -69,7 +69,7 @@ class Budget:
         """Refuse a text of `length` characters that is too long, before it exists."""
         if length > self.text_limit:
             raise TemplateError(
-                f"the chat template builds a value of more than {self.text_limit} characters, the limit of one value"
+                f"a value in the chat template has more than {self.text_limit} characters, the limit of one value"
             )
 
     def room_for_items(self, count: int) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from llamabox.chat.errors import TemplateError
 from llamabox.chat.template import ChatTemplate
 
+PROBE_S = 0.2  # processor time of one rendering; an honest template needs a hundredth
 CALL_IDS = ("call00001", "call00002")  # nine letters or digits, as Mistral's templates demand
 USER, SYSTEM, RESULT = "user-needle", "system-needle", "result-needle"
 KEY, VALUE = "argument-needle", "value-needle"
@@ -35,7 +36,7 @@ def probe(template: ChatTemplate) -> Capabilities:
     empty_tools = not _render(template, [_message("user", USER)]) and USER in _render(
         template, [_message("user", USER)], tools=[]
     )
-    none = [] if empty_tools else None
+    none: list[dict] | None = [] if empty_tools else None
     string_content = USER in _render(template, [_message("user", USER)], none)
     typed = _render(template, [_message("user", USER, typed=True)], none)
     typed_content = USER in typed and "'type'" not in typed and '"type"' not in typed
@@ -69,7 +70,7 @@ _SYSTEM_CHAT = (("system", SYSTEM), ("user", USER))
 def _render(template: ChatTemplate, messages: list[dict], tools: list[dict] | None = None) -> str:
     """The prompt, "" when the template refuses or fails."""
     try:
-        return template.render(messages, tools=tools)
+        return template.render(messages, tools=tools, time_budget_s=PROBE_S)
     except TemplateError:
         return ""
 

@@ -127,7 +127,7 @@ def _as_parts(content: str | list | None) -> list:
     return content if isinstance(content, list) else [{"type": "text", "text": content or ""}]
 
 
-def _tool_call(call: object, can: Capabilities, where: str) -> dict:
+def _tool_call(call: Mapping, can: Capabilities, where: str) -> dict:
     function = call.get("function") if isinstance(call, Mapping) else None
     if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
         raise TemplateError(f"{where}: expected {{type: function, function: {{name, arguments}}, id}}")

@@ -68,10 +68,12 @@ def _sources(argument: str | None, metadata: Mapping[str, object], file: str | P
     if argument is not None:
         return (argument if any(mark in argument for mark in JINJA_MARKS) else load_named(argument)), None
     default, tool_use = _text(metadata, TEMPLATE_KEY), _text(metadata, TOOL_USE_KEY)
-    if default is None and tool_use is None:
+    if default is None and tool_use is not None:
+        return tool_use, None
+    if default is None:
         log.warning("the model file has no chat template (%s); using %s", TEMPLATE_KEY, DEFAULT)
-        default = load_named(DEFAULT)
-    return (tool_use, None) if default is None else (default, tool_use)
+        return load_named(DEFAULT), None
+    return default, tool_use
 
 
 def _text(metadata: Mapping[str, object], key: str) -> str | None:

@@ -1,5 +1,6 @@
 """Guarded operators, string formatting and methods: each refuses a result that is too large before computing it."""
 
+from collections.abc import Callable
 from string import Formatter
 
 from jinja2.sandbox import SandboxedEscapeFormatter, SandboxedFormatter
@@ -19,7 +20,7 @@ LINE_BREAKS = ("\n", "\r", "\v", "\f", "\x1c", "\x1d", "\x1e", "\x85", "\u2028",
 def add(budget: Budget, left, right):
     if isinstance(left, str) and isinstance(right, str):
         budget.room(len(left) + len(right))
-    elif isinstance(left, (list, tuple)) and isinstance(right, (list, tuple)):
+    elif type(left) is type(right) and isinstance(left, (list, tuple)):
         return budget.made_of(left + right, left, right)
     return budget.made(left + right)
 
@@ -100,17 +101,21 @@ def _number(digits: str) -> int:
 
 
 class _BudgetFields(Formatter):
-    """`str.format` whose every field is accounted for; `_env` is set by the sandboxed formatter beside it."""
+    """`str.format` whose every field is accounted for. Beside a sandboxed formatter, which knows the environment."""
+
+    @property
+    def _budget(self) -> Budget:
+        return self._env.budget  # type: ignore[attr-defined]
 
     def parse(self, format_string):
-        return self._env.budget.each(super().parse(format_string))
+        return self._budget.each(super().parse(format_string))
 
     def convert_field(self, value, conversion):
-        self._env.budget.use(value)
-        return self._env.budget.made(super().convert_field(value, conversion))
+        self._budget.use(value)
+        return self._budget.made(super().convert_field(value, conversion))
 
     def format_field(self, value, format_spec):
-        budget = self._env.budget
+        budget = self._budget
         budget.use(value)
         for digits in "".join(c if c.isdigit() else " " for c in format_spec[:100]).split():
             budget.room(_number(digits))
@@ -175,7 +180,7 @@ def _check_nothing(budget: Budget, text: str, *args, **kwargs) -> None:
     """For methods whose result is at most about as long as the text."""
 
 
-TEXT_METHODS = {
+TEXT_METHODS: dict[str, Callable[..., None]] = {
     "replace": _check_replace,
     "center": _check_width,
     "ljust": _check_width,
@@ -199,7 +204,8 @@ def call_text_method(budget: Budget, method, text: str, args: tuple, kwargs: dic
     name = method.__name__
     if name == "join" and len(args) == 1 and not kwargs:
         return join(budget, args[0], text, method)
-    TEXT_METHODS[name](budget, text, *args, **kwargs)
+    check = TEXT_METHODS[name]
+    check(budget, text, *args, **kwargs)
     return budget.made(method(*args, **kwargs))
 
 

@@ -52,12 +52,12 @@ class ChatTemplate:
         bos_token: str = "",
         eos_token: str = "",
         *,
-        time_budget_s: float = 5.0,
+        time_budget_s: float = 2.0,
         output_budget: int = 16 * 2**20,
         memory_budget: int = 256 * 2**20,
     ):
         self.source, self.bos_token, self.eos_token = source, bos_token, eos_token
-        self._limits = time_budget_s, memory_budget, output_budget
+        self._time_budget_s, self._memory_budget, self._output_budget = time_budget_s, memory_budget, output_budget
         if len(source) > MAX_SOURCE:
             raise TemplateError(f"the chat template has {len(source)} characters, the limit is {MAX_SOURCE}")
         self._environment = SandboxEnvironment()
@@ -75,13 +75,15 @@ class ChatTemplate:
         add_generation_prompt: bool = True,
         extra: Mapping[str, object] | None = None,
         now: datetime | None = None,
+        time_budget_s: float | None = None,
     ) -> str:
         """The prompt of a conversation.
 
         messages, tools and the values of `extra` (further variables of the template) consist of dicts with text keys,
         lists, texts, numbers, booleans and None, as from JSON; they are not changed. Raises TemplateError, within the
         budgets, for everything that goes wrong, and when the template itself refuses with `raise_exception`.
-        `now` is the time for the template's `strftime_now`, the present by default.
+        `now` is the time for the template's `strftime_now`, the present by default; `time_budget_s` is for this
+        rendering alone.
         """
         variables = {
             "bos_token": self.bos_token,
@@ -94,13 +96,18 @@ class ChatTemplate:
         }
         for name, value in variables.items():
             _check_plain(value, name)
+        time_s = self._time_budget_s if time_budget_s is None else time_budget_s
+        budget = Budget(time_s, self._memory_budget, self._output_budget)
+        budget.use(*variables.values())
+        return self._run(variables, budget, datetime.now() if now is None else now)
+
+    def _run(self, variables: dict, budget: Budget, now: datetime) -> str:
         environment = self._environment.overlay()
-        environment.budget = budget = Budget(*self._limits)
-        clock = {"strftime_now": Clock(datetime.now() if now is None else now)}
-        template = environment.template_class.from_code(environment, self._code, environment.make_globals(clock))
+        environment.budget = budget
+        names = environment.make_globals({"strftime_now": Clock(now)})
+        template = environment.template_class.from_code(environment, self._code, names)
         pieces, length = [], 0
         try:
-            budget.use(*variables.values())
             for piece in template.root_render_func(template.new_context(variables)):
                 pieces.append(piece)
                 length += len(piece)
@@ -137,7 +144,7 @@ def _line_of(error: BaseException, template: jinja2.Template) -> int | None:
     """The template's line where an error arose: that of the innermost frame that runs the template's code."""
     line, trace = None, error.__traceback__
     while trace is not None:
-        if trace.tb_frame.f_code.co_filename == template.filename or trace.tb_frame.f_code.co_filename == "<template>":
+        if trace.tb_frame.f_code.co_filename == "<template>":
             line = template.get_corresponding_lineno(trace.tb_lineno)
         trace = trace.tb_next
     return line

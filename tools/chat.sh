@@ -6,12 +6,21 @@
 #   tools/chat.sh                      a conversation; exit, quit or Ctrl-D leaves
 #
 # Environment: API_URL, MODEL, SYSTEM, MAX_TOKENS, TEMP, TOP_P, SEED, STOP (a JSON text or array), FREQUENCY_PENALTY,
-# PRESENCE_PENALTY. A value that is not set is left to the server.
+# PRESENCE_PENALTY. A value that is not set is left to the server. TOOLS_WITH=true tells the model of a weather tool and
+# prints the call it makes; nothing is run.
 set -euo pipefail
 
 api_url=${API_URL:-http://127.0.0.1:8080}
 answer_file=$(mktemp)
 trap 'rm -f "$answer_file"' EXIT
+
+tools=null
+if [ "${TOOLS_WITH:-false}" = true ]; then
+    tools=$(jq -nc '{location: {type: "string", description: "The city"}}
+        | {type: "object", properties: ., required: ["location"]}
+        | {name: "get_weather", description: "Get the current weather in a city", parameters: .}
+        | [{type: "function", function: .}]')
+fi
 
 # The parts of the request that the environment sets, as one JSON object.
 settings=$(jq -nc \
@@ -23,6 +32,7 @@ settings=$(jq -nc \
     --argjson stop "${STOP:-null}" \
     --argjson frequency_penalty "${FREQUENCY_PENALTY:-null}" \
     --argjson presence_penalty "${PRESENCE_PENALTY:-null}" \
+    --argjson tools "$tools" \
     '$ARGS.named | if .model == "" then del(.model) else . end | del(.[] | nulls) | . + {stream: true}')
 messages=$(jq -nc --arg system "${SYSTEM:-}" 'if $system == "" then [] else [{role: "system", content: $system}] end')
 
@@ -45,7 +55,7 @@ ask() {
         --header 'Content-Type: application/json' --data-binary @- <<<"$1" |
         event_data |
         jq --unbuffered -j 'if .error then "error: \(.error.message)\n" | halt_error(1)
-                            else .choices[0].delta.content // empty end' |
+                            else .choices[0].delta // {} | .content // empty, (.tool_calls // empty | tojson) end' |
         tee "$answer_file" || return 1
     echo
 }

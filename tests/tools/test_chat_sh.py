@@ -26,6 +26,8 @@ class Handler(BaseHTTPRequestHandler):
         if text == "fail":
             return self._send(400, "application/json", [json.dumps({"error": {"message": "no such thing"}}) + "\n"])
         deltas = [{"role": "assistant"}, {"content": "echo: "}, {"content": text}, {}]
+        if "tools" in body:
+            deltas.append({"tool_calls": [{"function": {"name": "get_weather"}}]})
         events = [json.dumps({"choices": [{"delta": delta}]}) for delta in deltas]
         usage = json.dumps({"choices": [], "usage": {"total_tokens": 3}})
         self._send(200, "text/event-stream", [f"data: {event}\n\n" for event in [*events, usage, "[DONE]"]])
@@ -102,6 +104,16 @@ def test_a_request_from_a_file(server, tmp_path):
         "stream": True,
         "messages": [{"role": "user", "content": "ü"}],
     }
+
+
+def test_tools(server):
+    done = chat(server, "call", TOOLS_WITH="true")
+    assert (done.returncode, done.stdout) == (0, 'echo: call[{"function":{"name":"get_weather"}}]\n')
+    (tool,) = server.bodies[0][1]["tools"]
+    assert tool["type"] == "function" and tool["function"]["name"] == "get_weather"
+    assert tool["function"]["parameters"]["required"] == ["location"]
+    chat(server, "call", TOOLS_WITH="false")
+    assert "tools" not in server.bodies[1][1]
 
 
 def test_an_error_of_the_server_is_told(server):

@@ -4,7 +4,7 @@ A controller with one state: the rows a second that steps with prefill reach. A 
 allowed; one that overran shrinks the next in proportion, one that was full and short lets it grow, at most twofold.
 """
 
-FIRST_ROWS = 64  # the first prefill, when no speed is known
+FIRST_ROWS = 64  # the first prefill, when no speed is known, and the least while nobody decodes
 ALONE_S = 1.0  # aim of a step while nobody decodes: how long a new request or a cancellation may wait
 
 
@@ -18,10 +18,9 @@ class Pace:
 
     def prefill_rows(self, n_decoding: int) -> int:
         """Rows of prefill that the next step may have, at least 1, beside n_decoding sequences that decode."""
-        if self._rows_per_s is None:
-            return min(FIRST_ROWS, self._max_rows)
-        rows = int(self._rows_per_s * self._aim(n_decoding)) - n_decoding
-        return min(max(rows, 1), self._max_rows)
+        least = 1 if n_decoding > 0 and self._rows_per_s is not None else FIRST_ROWS
+        rows = 0 if self._rows_per_s is None else int(self._rows_per_s * self._aim(n_decoding)) - n_decoding
+        return min(max(rows, least), self._max_rows)
 
     def measured(self, n_prefill: int, n_decoding: int, seconds: float) -> None:
         """A step with that many rows of prefill and of decoding took so long."""

@@ -47,7 +47,7 @@ def test_a_short_prompt_does_not_slow_down_the_next_long_one():
 def test_it_recovers_from_one_very_slow_step():
     pace = Pace(512, 0.5)
     pace.measured(64, 0, 30.0)  # kernels were compiled
-    assert pace.prefill_rows(0) < 8
+    assert pace.prefill_rows(1) < 8
     prefill(pace, 3000, 0, 0.01, 1e-3)
     assert pace.prefill_rows(0) == 512
 

@@ -1,7 +1,8 @@
 """`llamabox convert FOLDER OUT`: turn a Hugging Face model folder into a GGUF file."""
 
-import argparse
 from collections.abc import Sequence
+
+from llamabox.cli.arguments import Arguments
 
 
 def main(argv: Sequence[str]) -> int:
@@ -19,7 +20,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _parse(argv):
-    parser = argparse.ArgumentParser(
+    parser = Arguments(
         "llamabox convert", description="Turn a Hugging Face folder (config.json, *.safetensors) into a GGUF file."
     )
     parser.add_argument("folder", metavar="FOLDER", help="the model's folder")

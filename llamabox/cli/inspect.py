@@ -1,9 +1,10 @@
 """`llamabox inspect FILE`: show the metadata and tensors of a GGUF file."""
 
-import argparse
 import json
 import math
 from collections.abc import Sequence
+
+from llamabox.cli.arguments import Arguments
 
 SHOWN_ITEMS = 6  # of an array
 SHOWN_CHARACTERS = 80  # of a string
@@ -25,7 +26,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _parse(argv):
-    parser = argparse.ArgumentParser("llamabox inspect", description="Show the metadata and tensors of a GGUF file.")
+    parser = Arguments("llamabox inspect", description="Show the metadata and tensors of a GGUF file.")
     parser.add_argument("file", metavar="FILE", help="a GGUF file; of a split model, the first part")
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--json", action="store_true", help="print everything, unabbreviated, as one JSON object")

@@ -3,6 +3,8 @@
 import argparse
 from collections.abc import Sequence
 
+from llamabox.cli.arguments import Arguments
+
 
 def main(argv: Sequence[str]) -> int:
     """Quantise a file; a bar shows the progress on a terminal."""
@@ -21,7 +23,7 @@ def main(argv: Sequence[str]) -> int:
 def _parse(argv):
     from llamabox.gguf.mixture import ALIASES, MIXTURES
 
-    parser = argparse.ArgumentParser("llamabox quantize", description="Write a GGUF file with smaller weights.")
+    parser = Arguments("llamabox quantize", description="Write a GGUF file with smaller weights.")
     parser.add_argument("input", metavar="IN", help="a GGUF file; of a split model, the first part")
     parser.add_argument("output", metavar="OUT", help="the file to write; it appears when it is complete")
     names = ", ".join([*MIXTURES, *ALIASES])

@@ -1,6 +1,6 @@
 """Compares every tokenizer with llama.cpp's on random texts, and stores what fast tests check without llama.cpp.
 
-    LLAMA_CPP_LIB_PATH=<bin> python conformance/tokenizers.py [--texts 2000] [--pre-texts 1000]
+    LLAMA_CPP_LIB_PATH=<bin> python conformance/tokenization.py [--texts 2000] [--pre-texts 1000]
 
 For each vocabulary of conformance/vocabs: the ids of random texts, every token's bytes, special ids, end tokens and
 detokenisation. For each pre-tokenizer name: random texts on one vocabulary, `tokenizer.ggml.pre` overridden in both
@@ -33,7 +33,7 @@ PRE_VOCAB = "ggml-vocab-gpt-2.gguf"
 SAMPLED, PRE_SAMPLED = 60, 25  # texts kept for the fast tests
 PROVENANCE = {
     "program": f"llama.cpp 0c1e57098 (llama-cpp-python {version('llama-cpp-python')}), libllama through llama_cpp",
-    "command": "LLAMA_CPP_LIB_PATH=<bin> python conformance/tokenizers.py",
+    "command": "LLAMA_CPP_LIB_PATH=<bin> python conformance/tokenization.py",
 }
 
 

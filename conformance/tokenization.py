@@ -38,7 +38,10 @@ PROVENANCE = {
 
 
 def compare_texts(ours: Tokenizer, peer: Peer, count: int, seed: str) -> tuple[int, list, int]:
-    """(texts with other ids, [text, add_special, parse_special, llama.cpp's ids] of each, other detokenised texts)."""
+    """(texts with other ids, each case as llama.cpp has it, texts that detokenise to something else).
+
+    A case: [text, add_special, parse_special, ids, remove_special, unparse_special, detokenised text].
+    """
     rng = random.Random(seed)
     specials = special_texts(ours, rng)
     wrong, wrong_back, cases = 0, 0, []
@@ -46,12 +49,13 @@ def compare_texts(ours: Tokenizer, peer: Peer, count: int, seed: str) -> tuple[i
         text = random_text(rng, specials)
         add_special, parse_special = rng.random() < 0.5, rng.random() < 0.5
         ids = peer.encode(text, add_special, parse_special)
-        cases.append([text, add_special, parse_special, ids])
         if ours.encode(text, add_special, parse_special) != ids:
             wrong += 1
             print(f"  {text!r} {add_special=} {parse_special=}: llama.cpp {ids}", file=sys.stderr)
         flags = rng.random() < 0.5, rng.random() < 0.5
-        wrong_back += detokenize(ours, ids, *flags) != peer.detokenize(ids, *flags).decode("utf-8", "replace")
+        back = peer.detokenize(ids, *flags).decode("utf-8", "replace")
+        wrong_back += detokenize(ours, ids, *flags) != back
+        cases.append([text, add_special, parse_special, ids, *flags, back])
     return wrong, cases, wrong_back
 
 

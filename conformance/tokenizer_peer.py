@@ -50,7 +50,7 @@ class Peer:
 
     def specials(self) -> dict[str, int | None | bool]:
         """Special ids (None for none) and flags by the names of our Tokenizer."""
-        ids = {name: getattr(api, f"llama_vocab_{name}")(self.vocab) for name in ("bos", "eos", "sep", "pad")}
+        ids = {name: getattr(api, f"llama_vocab_{name}")(self.vocab) for name in "bos eos eot sep pad mask".split()}
         fim = {f"fim_{n}": getattr(api, f"llama_vocab_fim_{n}")(self.vocab) for n in "pre suf mid pad rep sep".split()}
         flags = {f"add_{n}": bool(getattr(api, f"llama_vocab_get_add_{n}")(self.vocab)) for n in ("bos", "eos", "sep")}
         return {name: None if id < 0 else id for name, id in (ids | fim).items()} | flags

@@ -90,7 +90,7 @@ class CpuOps(Ops):
         outs = [np.empty((rows.shape[0], w.shape[0]), np.float32) for w in weights]
         self._multiply(rows, weights, biases, outs)
         shape = x.shape[:-1]
-        return [_finished(y, w, b).reshape(*shape, -1) for y, w, b in zip(outs, weights, biases, strict=True)]
+        return [_finished(y, w, b).reshape(*shape, w.shape[0]) for y, w, b in zip(outs, weights, biases, strict=True)]
 
     def ffn_gated(self, x: Any, gate: Weight, up: Weight, kind: str = "silu") -> Any:
         weights = [self._checked(x, gate, 2), self._checked(x, up, 2)]
@@ -104,10 +104,12 @@ class CpuOps(Ops):
             return super().ffn_gated(x, gate, up, kind)
         y = np.empty_like(g)
         self._runner.run(*self._phases(rows, weights, [None, None], [g, u]), [self._activate_job(kind, g, u, y)])
-        return y.reshape(*x.shape[:-1], -1)
+        return y.reshape(*x.shape[:-1], gate.shape[0])
 
     def linear_experts(self, x: Any, weight: Weight, ids: Any) -> Any:
         weight, used = self._checked(x, weight, 3), ids.shape[1]
+        if ids.size == 0:
+            return np.empty((*ids.shape, weight.shape[1]), np.float32)
         order = np.argsort(ids, axis=None, kind="stable")  # products in order of their experts
         rows = _f32(x).reshape(-1, x.shape[-1])[order // used if x.shape[1] == 1 else order]  # (T * U, D)
         chosen, starts = np.unique(ids.reshape(-1)[order], return_index=True)
@@ -121,7 +123,7 @@ class CpuOps(Ops):
                 self._multiply_tiles(rows[start:end], weight.data[expert], weight.type, out[start:end])
         y = np.empty_like(out)
         y[order] = out
-        y = y.reshape(*ids.shape, -1)
+        y = y.reshape(*ids.shape, weight.shape[1])
         return y if weight.scale is None else y * weight.scale[ids][..., None]
 
     def _checked(self, x: Any, weight: Weight, axes: int) -> CpuWeight:

@@ -113,12 +113,6 @@ def test_learned_positions_end_the_context(path_of):
     assert llamabox.load(path_of("bert"), backend="numpy", n_ctx=1000).n_ctx == 256
 
 
-def test_a_wrong_pooling_type_is_refused(path_of):
-    model = llamabox.load(path_of("bert-mean"), backend="numpy", overrides=["bert.pooling_type=int:9"])
-    with pytest.raises(ModelError, match="bert.pooling_type: found 9, expected 0 to 4"):
-        model.embed(TOKENS)
-
-
 def test_unknown_options_are_refused(path_of):
     with pytest.raises(TypeError, match="flavour"):
         llamabox.load(path_of("llama"), backend="numpy", flavour="vanilla")

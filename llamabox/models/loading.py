@@ -14,17 +14,21 @@ from llamabox.models.metadata import ArchMetadata, ModelError, ModelOptions
 
 log = logging.getLogger(__name__)
 
+POOLINGS = ("none", "mean", "cls", "last", "rank")  # by llama.cpp's numbers, 0 to 4
+
 
 @dataclass(frozen=True, eq=False)
 class LoadedModel:
     """A model ready to run: its module (the maths), config, weights and backend.
 
+    pooling  what the file says embeddings are made by, one of POOLINGS
     weights  `.token_embd`, `.output_norm`, ...; `.layers[i].attn_q`; a `.bias` tensor as `attn_q_bias`
     """
 
     arch: str
     module: ModuleType
     config: Any
+    pooling: str
     weights: SimpleNamespace
     ops: Ops
     file: GGUFFile
@@ -71,8 +75,9 @@ def load_model(file: GGUFFile, ops: Ops, options: ModelOptions | None = None) ->
     module = import_module(f"llamabox.models.{ARCHITECTURES[arch]}")
     meta = ArchMetadata(file.metadata, file.tensors, options if options is not None else ModelOptions())
     config = module.Config.from_metadata(meta)
+    pooling = POOLINGS[meta.count("pooling_type", 0, low=0, high=len(POOLINGS) - 1)]
     unread = meta.unread()
     if unread:
         log.debug("metadata keys that %s does not use: %s", arch, ", ".join(unread))
     weights = bind_weights(file.tensors, module.tensors(config), config.n_layer, ops)
-    return LoadedModel(arch, module, config, weights, ops, file)
+    return LoadedModel(arch, module, config, pooling, weights, ops, file)

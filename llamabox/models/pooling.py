@@ -4,22 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from llamabox.models.loading import LoadedModel
+from llamabox.models.loading import POOLINGS, LoadedModel
 from llamabox.models.metadata import ModelError
-
-POOLINGS = ("none", "mean", "cls", "last", "rank")  # by llama.cpp's numbers, 0 to 4
-
-
-def file_pooling(model: LoadedModel) -> str:
-    """The pooling that the file names in its `pooling_type`; "none" without one.
-
-    Errors:  ModelError for a number that is none of llama.cpp's
-    """
-    key = f"{model.arch}.pooling_type"
-    number = model.file.metadata.get(key, 0)
-    if not isinstance(number, int) or not 0 <= number < len(POOLINGS):
-        raise ModelError(f"metadata key {key}: found {number!r}, expected 0 to {len(POOLINGS) - 1}")
-    return POOLINGS[number]
 
 
 def pool(model: LoadedModel, hidden: Any, pooling: str | None = None) -> np.ndarray:
@@ -29,7 +15,7 @@ def pool(model: LoadedModel, hidden: Any, pooling: str | None = None) -> np.ndar
     pooling: None is the file's own
     Errors:  ModelError for an unknown name, and for "rank" of a model without a classifier
     """
-    kind = file_pooling(model) if pooling is None else pooling
+    kind = model.pooling if pooling is None else pooling
     if kind not in POOLINGS:
         raise ModelError(f"pooling: found {kind!r}, expected one of {', '.join(POOLINGS)}")
     if kind == "rank":

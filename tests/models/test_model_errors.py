@@ -56,6 +56,12 @@ CASES = {
     ),
     "short window pattern": ("gemma3", {"gemma3.attention.sliding_window_pattern": [True]}, {}, "expected 4 flags"),
     "logits by nothing": ("granite", {"granite.logit_scale": 0.0}, {}, "logit_scale: found 0.0"),
+    "unknown pooling": (
+        "bert-mean",
+        {"bert.pooling_type": 9},
+        {},
+        "bert.pooling_type: found 9, expected a whole number",
+    ),
     "no token types": ("bert", {"tokenizer.ggml.token_type_count": None}, {}, "key tokenizer.ggml.token_type_count is"),
     "missing tensor": ("llama", {}, {"blk.1.ffn_up.weight": None}, r"blk.1.ffn_up.weight is missing, expected with"),
     "unknown tensor": ("llama", {}, {"blk.0.attn_sinks.weight": [4]}, "blk.0.attn_sinks.weight is not part of"),

@@ -8,6 +8,7 @@ import variants
 from logits import nmse
 
 import llamabox
+from llamabox.kernels import BACKENDS
 
 BOUND, BOUND_GELU = 1e-8, 1e-6  # as in conformance/archs/README.md
 GELU = ("gemma2", "gemma3", "bert")
@@ -19,12 +20,13 @@ def stored():
         return dict(file)
 
 
+@pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("name", variants.VARIANTS)
-def test_variant_equals_llama_cpp(stored, tmp_path, name):
+def test_variant_equals_llama_cpp(stored, tmp_path, name, backend):
     variant = variants.VARIANTS[name]
     path = tmp_path / f"{name}.gguf"
     variants.write(variant, path)
-    model = llamabox.load(path, backend="numpy", cache_type_k="f32", cache_type_v="f32", n_ctx=256, **variant.options)
+    model = llamabox.load(path, backend=backend, cache_type_k="f32", cache_type_v="f32", n_ctx=256, **variant.options)
     tokens = json.loads(str(stored["provenance"]))["tokens"]
     found = model.embed(tokens, "none") if model.model.is_encoder else model.logits(tokens)
     error = nmse(stored[name], found)

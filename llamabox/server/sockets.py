@@ -41,7 +41,7 @@ class Channel(HTTPChannel):
 
 
 class HTTPServer(TcpWSGIServer):
-    """One listening socket. `run_until(stopped)` is the loop; `stop_accepting()` closes the door only."""
+    """One listening socket. `loop_once()` serves for a moment; `stop_accepting()` closes the door only."""
 
     channel_class = Channel
 

@@ -193,7 +193,7 @@ class CpuOps(Ops):
     def layer_norm(self, x: Any, weight: Any, bias: Any, eps: float) -> Any:
         _check_norm("layer_norm", x, weight)
         _check_norm("layer_norm", x, bias)
-        if x.shape[-1] % 8 != 0 or x.size == 0:
+        if x.shape[-1] % 8 != 0 or x.size == 0 or weight is None:
             return super().layer_norm(x, weight, bias, eps)
         x, weight = _f32(x), _f32(weight)
         bias = None if bias is None else _f32(bias)

@@ -17,6 +17,8 @@ from tool_tasks import repeat, tool_conversation, without_tools
 HERE = Path(__file__).parent
 CONFORMANCE = HERE.parents[1] / "conformance" / "tiny_chat"
 
+COPYING_UNTIL = 0.2  # part of the training: the model has to learn early that answers can be copied
+
 
 class HeldOut:
     """What training text must not contain: the paraphrases, and the arguments of the tool cases."""
@@ -89,9 +91,9 @@ class Corpus:
         frame = expand(rng, either(self._frames[kind]))
         return frame.replace("<X>", expand(rng, rng.choice(self._phrases[f"{topic} {kind}"])))
 
-    def chat(self, rng):
-        """Any exchange without tools: (question, answer)."""
-        kind = rng.choices(("question", "talk", "unknown", "story", "repeat"), (62, 13, 12, 8, 5))[0]
+    def chat(self, rng, copying=5):
+        """Any exchange without tools: (question, answer); `copying` is the weight of "Repeat: ..." against 95."""
+        kind = rng.choices(("question", "talk", "unknown", "story", "repeat"), (62, 13, 12, 8, copying))[0]
         if kind == "question":
             return self.question(rng)
         if kind == "repeat":
@@ -102,15 +104,18 @@ class Corpus:
         return (noise(rng, question) if kind == "talk" else noise_light(rng, question)), answer
 
     def conversation(self, rng, progress=1.0):
-        """One conversation: (messages, tools or None). `progress` in 0..1: early ones have simpler tools."""
+        """One conversation: (messages, tools or None). `progress` in 0..1: early ones copy more, with simpler tools."""
         if rng.random() < 0.22:
             easy = rng.random() > progress * 4
             return tool_conversation(rng, self.chat, self.held_out.is_argument, easy)
+        copying = 60 if progress < COPYING_UNTIL else 5
         messages = []
         if rng.random() < 0.15:
             messages.append({"role": "system", "content": system_prompt(rng)})
         for _ in range(rng.choices((1, 2, 3), (80, 14, 6))[0]):
-            question, answer = without_tools(rng) if rng.random() < 0.03 else self.chat(rng)
+            question, answer = (
+                without_tools(rng, self.held_out.is_argument) if rng.random() < 0.03 else self.chat(rng, copying)
+            )
             messages += [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
         return messages, None
 

@@ -134,6 +134,13 @@ def _ask(rng, kind):
     return expand(rng, either(_TOOLS[f"ask {kind}"])).replace("<P>", place), place
 
 
+def _ask_allowed(rng, kind, refuse):
+    question, argument = _ask(rng, kind)
+    while refuse(argument):
+        question, argument = _ask(rng, kind)
+    return question, argument
+
+
 def _finish(rng, text):
     """First letter and final mark of a question; the argument inside stays as it is."""
     if rng.random() < 0.75:
@@ -197,9 +204,7 @@ def tool_conversation(rng, chat, refuse, easy=False):
             messages += [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
             continue
         kind = rng.choice(KINDS if roll < 0.2 else known)
-        question, argument = _ask(rng, kind)
-        while refuse(argument):
-            question, argument = _ask(rng, kind)
+        question, argument = _ask_allowed(rng, kind, refuse)
         messages.append({"role": "user", "content": _finish(rng, question)})
         if kind not in schemas:
             messages.append({"role": "assistant", "content": MISSING[kind]})
@@ -222,10 +227,10 @@ def _call(rng, user, kind, argument, schema):
     return messages
 
 
-def without_tools(rng):
+def without_tools(rng, refuse):
     """A question that would need a tool when there is none: (question, answer)."""
     kind = rng.choice(KINDS)
-    return _finish(rng, _ask(rng, kind)[0]), MISSING[kind]
+    return _finish(rng, _ask_allowed(rng, kind, refuse)[0]), MISSING[kind]
 
 
 def repeat(rng):

@@ -26,6 +26,8 @@ from llamabox.models.diagnose import first_not_finite
 
 log = logging.getLogger(__name__)
 
+ABORT_S = 5.0
+
 
 class Engine:
     """Continuous batching over one LoadedModel.
@@ -50,6 +52,7 @@ class Engine:
         self._inbox: deque[Sequence] = deque()
         self._lock = threading.Lock()  # guards _n_open and _closing
         self._n_open = 0  # requests that have no last event yet
+        self._n_predicted = 0
         self._closing = self._aborting = False
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
@@ -94,7 +97,10 @@ class Engine:
         self._thread.start()
 
     def close(self, timeout_s: float = 0.0) -> None:
-        """Accept no more requests, finish what is open within timeout_s, cancel the rest."""
+        """Accept no more requests, finish what is open within timeout_s, cancel the rest.
+
+        Returns at the latest ABORT_S later, with a step still running if that takes longer.
+        """
         deadline = time.monotonic() + timeout_s
         with self._lock:
             self._closing = True
@@ -106,7 +112,7 @@ class Engine:
         self._aborting = True
         self._wake.set()
         if self._thread is not None:
-            self._thread.join()
+            self._thread.join(ABORT_S)
         else:
             self.step()
 
@@ -134,6 +140,7 @@ class Engine:
         while self._n_open > 0:
             self.step()
         self._pace, self._status = self._new_pace(), EngineStatus(kv_blocks=self._memory.n_blocks)
+        self._n_predicted = 0
 
     def _run(self) -> None:
         while not (self._closing and self._n_open == 0):
@@ -204,7 +211,9 @@ class Engine:
         if sequence.request.n_predict == 0:
             sequence.finish("limit")
             return True
-        return sequence.accept(sequence.sampler.sample(logits))
+        token = sequence.sampler.sample(logits)
+        self._n_predicted += 1
+        return sequence.accept(token)
 
     def _diagnose(self, work: Work) -> str:
         """Where logits that are not finite come from; computes the work once more, looking at every named value."""
@@ -234,7 +243,6 @@ class Engine:
         n_rows = sum(w.count for w in works)
         n_prompt = sum(w.count for w in works if w.start + w.count <= w.sequence.n_prompt)
         per_row = seconds / n_rows if n_rows > 0 else 0.0
-        sequences = [*self._scheduler.running, *self._scheduler.waiting]
         self._status = replace(
             s,
             running=len(self._scheduler.running),
@@ -245,11 +253,11 @@ class Engine:
             prompt_tokens=s.prompt_tokens + n_prompt,
             prompt_seconds=s.prompt_seconds + n_prompt * per_row,
             cached_tokens=self._scheduler.n_reused,
-            predicted_tokens=s.predicted_tokens + sum(w.samples for w in works),
+            predicted_tokens=self._n_predicted,
             predicted_seconds=s.predicted_seconds + (n_rows - n_prompt) * per_row,
             sequences=tuple(
                 SequenceStatus(q.request.request_id, q.state, q.n_prompt, q.n_computed, q.n_cached, q.n_predicted)
-                for q in sequences
+                for q in self._scheduler.running
             ),
         )
 

@@ -44,9 +44,7 @@ class Sequence:
 
     @property
     def state(self) -> str:
-        """ "waiting", "prefill" or "decode"."""
-        if self.table is None:
-            return "waiting"
+        """ "prefill" or "decode"."""
         return "decode" if self.is_decoding else "prefill"
 
     def admitted(self, table: Table, n_cached: int) -> None:

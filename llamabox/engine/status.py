@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class SequenceStatus:
-    """One request. state: "waiting", "prefill" or "decode"; counts in tokens."""
+    """One running request. state: "prefill" or "decode"; counts in tokens."""
 
     request_id: str
     state: str

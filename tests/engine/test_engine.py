@@ -205,7 +205,7 @@ def test_cancel_frees_everything_within_a_step(steps):
     victim.cancel()
     victim.cancel()
     engine.step()
-    assert [s.n_prompt for s in engine.status().sequences] == [32], "only the other is left"
+    assert [s.n_prompt for s in engine.status().sequences] == [32], "only the other runs"
     assert finish(engine, other)[0][0] == alone(PROMPTS[3])[0]
     assert finish(engine, victim)[0][2].reason == "cancelled"
     assert engine.status().kv_used == 0
@@ -309,9 +309,10 @@ def test_an_encoder_is_refused():
 def test_status_counts():
     engine = make()
     finish(engine, *[engine.submit(request(PROMPTS[7])) for _ in range(3)])
+    finish(engine, engine.submit(request(PROMPTS[0], n_predict=0)))
     s = engine.status()
-    assert (s.requests, s.predicted_tokens, s.running, s.waiting, s.kv_used) == (3, 36, 0, 0, 0)
-    assert s.prompt_tokens + s.cached_tokens == 600
+    assert (s.requests - 1, s.predicted_tokens, s.running, s.waiting, s.kv_used) == (3, 36, 0, 0, 0)
+    assert s.prompt_tokens + s.cached_tokens == 601
     assert s.prompt_tokens < 300
     assert s.prompt_seconds > 0 and s.predicted_seconds > 0
     waiting = engine.submit(request(PROMPTS[0], request_id="abc"))

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from llamabox.engine.request import ContextLengthError, GenerationRequest, RequestError, SamplingParams
 from llamabox.engine.sampling.names import NAMES
@@ -82,7 +83,7 @@ def _check_ids(name: str, ids: Sequence[int], n_vocab: int) -> None:
             raise RequestError(f"{name}: found token id {id!r}, expected ids from 0 to {n_vocab - 1}", name)
 
 
-def _check_number(name: str, value: object, least: float | None, most: float | None, types: type | tuple) -> None:
+def _check_number(name: str, value: Any, least: float | None, most: float | None, types: type | tuple) -> None:
     if isinstance(value, bool) or not isinstance(value, types):
         raise RequestError(
             f"{name}: found {value!r:.80}, expected {'an integer' if types is int else 'a number'}", name

@@ -21,11 +21,11 @@ from llamabox.kernels import BLOCK
 
 @dataclass(eq=False, slots=True)
 class Node:
-    """One block of the tree. refs counts the sequences that hold it; 0: it is only cache."""
+    """One block of the tree. refs counts the sequences that hold it; 0: it is only cache. The root has no parent."""
 
     block: int
     tokens: tuple[int, ...]
-    parent: "Node | None"
+    parent: "Node"
     refs: int = 0
     children: dict[tuple[int, ...], "Node"] = field(default_factory=dict)
 
@@ -46,7 +46,7 @@ class KVMemory:
         self.n_blocks = n_blocks
         self._copy = copy
         self._free = list(range(n_blocks - 1, -1, -1))
-        self._root = Node(-1, (), None)
+        self._root = Node(-1, (), None)  # type: ignore[arg-type]
         self._cached: OrderedDict[Node, None] = OrderedDict()  # nodes with no references, least recently used first
 
     @property

@@ -36,7 +36,7 @@ class Scheduler:
 
     def remove(self, sequence: Sequence, keep: bool = True) -> None:
         """The sequence is over, at whatever stage; its blocks become free or, if keep, cache."""
-        if sequence.table is None:
+        if sequence in self.waiting:
             self.waiting.remove(sequence)
             return
         self.running.remove(sequence)
@@ -44,7 +44,6 @@ class Scheduler:
             self._memory.close(sequence.table, sequence.tokens, sequence.n_computed)
         else:
             self._memory.discard(sequence.table)
-        sequence.table = None
 
     def admit(self) -> None:
         """Let waiting sequences run while there is room. One that waits for a prefix keeps its place."""

@@ -15,7 +15,7 @@ class Sequence:
     tokens      prompt and answer
     n_computed  how many of the tokens have their keys and values in the KV blocks
     n_cached    how many of those were there before
-    table       its KV blocks; None until it is admitted
+    table       its KV blocks; empty until it is admitted
     """
 
     def __init__(
@@ -24,7 +24,7 @@ class Sequence:
         self.generation, self.request = generation, generation.request
         self.tokens = list(self.request.prompt)
         self.n_prompt, self.n_computed, self.n_cached = len(self.tokens), 0, 0
-        self.table: Table | None = None
+        self.table = Table(share=False)
         self.sampler, self._output = sampler, output
         self._end_ids, self._n_ctx = end_ids, n_ctx
         self._admitted_s = self._first_token_s = time.monotonic()

@@ -17,7 +17,7 @@ class Penalties:
     """
 
     def __init__(self, text: Sequence[int], last_n: int, repeat: float, presence: float, frequency: float):
-        self._repeat, self._presence, self._frequency = np.float32([repeat, presence, frequency])
+        self._repeat, self._presence, self._frequency = (np.float32(x) for x in (repeat, presence, frequency))
         self._last_n = last_n
         self._window: deque[int] = deque(text[-last_n:])
         self._counts: Counter[int] = Counter(self._window)

@@ -88,7 +88,8 @@ def _check_number(name: str, value: Any, least: float | None, most: float | None
         raise RequestError(
             f"{name}: found {value!r:.80}, expected {'an integer' if types is int else 'a number'}", name
         )
-    too_small = least is not None and value < least
-    if too_small or (most is not None and value > most) or (isinstance(value, float) and not math.isfinite(value)):
+    number: Any = value
+    too_small = least is not None and number < least
+    if too_small or (most is not None and number > most) or (isinstance(number, float) and not math.isfinite(number)):
         low, high = "" if least is None else f" from {least}", "" if most is None else f" to {most}"
         raise RequestError(f"{name}: found {value!r:.80}, expected a finite number{low}{high}", name)

@@ -6,9 +6,10 @@ two prompts that begin alike share nodes, and tokens themselves are compared, ne
     root -- [0..31] -- [32..63] -- [64..70]     a finished sequence of 71 tokens; the last block is partly filled
                    \\-- [32..63]'                another prompt that went on differently after 32 tokens
 
-A full block is shared by reference count. The block in which two prompts part is copied, and overwritten from the first
-token that differs: reuse is exact to the token. A block nobody references stays as cache until its room is needed,
-least recently used first, and the end of a prefix before its beginning.
+A full block is shared by reference count. The block in which two prompts part is copied, also from a sequence that is
+still filling it, and overwritten from the first token that differs: reuse is exact to the token. A block nobody
+references stays as cache until its room is needed, least recently used first, and the end of a prefix before its
+beginning.
 """
 
 from array import array
@@ -32,11 +33,15 @@ class Node:
 
 @dataclass(eq=False, slots=True)
 class Table:
-    """One sequence's blocks, in order. The first len(nodes) are in the tree, the others are its own."""
+    """One sequence's blocks, in order. The first len(nodes) are in the tree, the others are its own.
+
+    tail  what the block after those of the tree holds so far; its tokens may be copied from there
+    """
 
     share: bool
     blocks: array = field(default_factory=lambda: array("i"))
     nodes: list[Node] = field(default_factory=list)
+    tail: tuple[int, ...] = ()
 
 
 class KVMemory:
@@ -48,6 +53,7 @@ class KVMemory:
         self._free = list(range(n_blocks - 1, -1, -1))
         self._root = Node(-1, (), None)  # type: ignore[arg-type]
         self._cached: OrderedDict[Node, None] = OrderedDict()  # nodes with no references, least recently used first
+        self._filling: dict[Node, set[Table]] = {}  # open tables by the last of their nodes
 
     @property
     def n_cached(self) -> int:
@@ -61,7 +67,7 @@ class KVMemory:
 
     def match(self, tokens: Sequence[int]) -> int:
         """How many leading tokens `open` would reuse; never all of them, since the last one's logits are wanted."""
-        chain, _, n_more = self._find(tokens)
+        chain, _, _, n_more = self._find(tokens)
         return len(chain) * BLOCK + n_more
 
     def open(self, tokens: Sequence[int], share: bool) -> tuple[Table, int]:
@@ -69,19 +75,21 @@ class KVMemory:
         table = Table(share)
         if not share:
             return table, 0
-        chain, source, n_more = self._find(tokens)
+        chain, source, source_node, n_more = self._find(tokens)
         for node in chain:
             self._take(node)
             table.nodes.append(node)
             table.blocks.append(node.block)
         if source is None:
             return table, len(chain) * BLOCK
-        self._take(source)  # so that making room cannot evict it
+        if source_node is not None:
+            self._take(source_node)  # so that making room cannot evict it
         block = self._allocate()
         if block is not None:
-            self._copy(source.block, block)
+            self._copy(source, block)
             table.blocks.append(block)
-        self._release(source)
+        if source_node is not None:
+            self._release(source_node)
         return table, len(chain) * BLOCK + (n_more if block is not None else 0)
 
     def grow(self, table: Table, n_tokens: int) -> bool:
@@ -94,9 +102,10 @@ class KVMemory:
         return True
 
     def publish(self, table: Table, tokens: Sequence[int], n_computed: int) -> None:
-        """Let other sequences find the blocks that tokens[:n_computed] have filled."""
+        """Let other sequences find what tokens[:n_computed] have filled."""
         if not table.share:
             return
+        self._forget(table)
         while (len(table.nodes) + 1) * BLOCK <= n_computed:
             index = len(table.nodes)
             parent = table.nodes[-1] if index > 0 else self._root
@@ -109,13 +118,15 @@ class KVMemory:
                 self._free.append(table.blocks[index])
                 table.blocks[index] = node.block
             table.nodes.append(node)
+        table.tail = tuple(tokens[len(table.nodes) * BLOCK : n_computed])
+        if len(table.tail) > 0:
+            self._filling.setdefault(self._last_node(table), set()).add(table)
 
     def close(self, table: Table, tokens: Sequence[int], n_computed: int) -> None:
         """The sequence has ended: what it computed stays as cache, its other blocks are free again."""
         self.publish(table, tokens, n_computed)
-        first = len(table.nodes)
-        rest = tuple(tokens[first * BLOCK : n_computed])
-        parent = table.nodes[-1] if first > 0 else self._root
+        self._forget(table)
+        first, rest, parent = len(table.nodes), table.tail, self._last_node(table)
         if table.share and len(rest) > 0 and _longest_match(parent, rest)[1] < len(rest):
             parent.children[rest] = Node(table.blocks[first], rest, parent, refs=1)
             table.nodes.append(parent.children[rest])
@@ -125,6 +136,7 @@ class KVMemory:
 
     def discard(self, table: Table) -> None:
         """The sequence has failed: nothing that only it holds, and nothing built on that, stays as cache."""
+        self._forget(table)
         self._free_private(table)
         for node in table.nodes:
             node.refs -= 1
@@ -137,8 +149,9 @@ class KVMemory:
             self._free.append(node.block)
             bad.extend(node.children.values())
 
-    def _find(self, tokens: Sequence[int]) -> tuple[list[Node], Node | None, int]:
-        """The chain of full blocks that tokens begin with, the block that matches furthest after it, and how far."""
+    def _find(self, tokens: Sequence[int]) -> tuple[list[Node], int | None, Node | None, int]:
+        """The chain of full blocks that tokens begin with; the block that matches furthest after it, its node if it is
+        in the tree, and how far."""
         limit = len(tokens) - 1
         chain: list[Node] = []
         node = self._root
@@ -149,7 +162,25 @@ class KVMemory:
             chain.append(child)
             node = child
         rest = tuple(tokens[len(chain) * BLOCK : min((len(chain) + 1) * BLOCK, limit)])
-        return chain, *_longest_match(node, rest)
+        best, length = _longest_match(node, rest)
+        source = None if best is None else best.block
+        for table in self._filling.get(node, ()):
+            n = common_prefix(table.tail, rest)
+            if n > length:
+                source, best, length = table.blocks[len(table.nodes)], None, n
+        return chain, source, best, length
+
+    def _last_node(self, table: Table) -> Node:
+        return table.nodes[-1] if table.nodes else self._root
+
+    def _forget(self, table: Table) -> None:
+        """The table's last block is no longer to be copied from."""
+        node = self._last_node(table)
+        tables = self._filling.get(node)
+        if tables is not None:
+            tables.discard(table)
+            if not tables:
+                del self._filling[node]
 
     def _allocate(self) -> int | None:
         if self._free:
@@ -186,8 +217,9 @@ def _longest_match(parent: Node, tokens: tuple[int, ...]) -> tuple[Node | None, 
 
 def common_prefix(a: Sequence[int], b: Sequence[int]) -> int:
     """How many leading items of a and b are equal."""
-    n = min(len(a), len(b))
-    for i in range(n):
-        if a[i] != b[i]:
-            return i
-    return n
+    limit = min(len(a), len(b))
+    start = 0
+    while start < limit and a[start : start + BLOCK] == b[start : start + BLOCK]:
+        start += BLOCK
+    end = min(start + BLOCK, limit)
+    return next((i for i in range(start, end) if a[i] != b[i]), min(end, limit))

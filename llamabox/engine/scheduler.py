@@ -3,7 +3,7 @@
 from collections import deque
 from dataclasses import dataclass
 
-from llamabox.engine.kv_memory import KVMemory
+from llamabox.engine.kv_memory import KVMemory, common_prefix
 from llamabox.engine.sequence import Sequence
 from llamabox.kernels import BLOCK
 
@@ -90,8 +90,8 @@ class Scheduler:
         for other in self.running:
             if other.is_decoding or not other.request.cache_prompt:
                 continue
-            n_equal = shared_blocks(sequence.tokens, other.tokens) * BLOCK
-            if n_equal <= other.n_computed:
+            n_equal = min(common_prefix(sequence.tokens, other.tokens), len(sequence.tokens) - 1)
+            if n_equal < BLOCK or n_equal <= other.n_computed:
                 continue
             if cached is None:
                 cached = self._memory.match(sequence.tokens)
@@ -99,11 +99,3 @@ class Scheduler:
                 return True
         return False
 
-
-def shared_blocks(a: list[int], b: list[int]) -> int:
-    """How many leading full blocks of a and b are equal; the last token of a does not count."""
-    limit = min(len(a) - 1, len(b))
-    for start in range(0, limit - BLOCK + 1, BLOCK):
-        if a[start : start + BLOCK] != b[start : start + BLOCK]:
-            return start // BLOCK
-    return max(limit, 0) // BLOCK

@@ -231,13 +231,13 @@ def test_while_others_decode_a_long_prompt_does_not_make_them_wait():
     while steady.next_event(0) is None:
         engine.step()
     engine.submit(request([7] * 1000, n_predict=1))
-    times = []
+    n_before = len(engine.model.steps)
     while engine.status().requests < 2:
         engine.step()
-        times.append(time.monotonic())
         assert steady.next_event(0) is not None, "a token in every step"
-    gaps = [b - a for a, b in zip(times, times[1:], strict=False)]
-    assert max(gaps) < 0.2 and len(gaps) > 10
+    rows = [sum(rows) for rows in engine.model.steps[n_before:]]
+    assert max(rows) <= 100, "no step takes longer than max_step_s"
+    assert len(rows) < 100, "and they do not shrink for nothing"
 
 
 def test_nan_logits_end_that_request_and_no_other():

@@ -3,10 +3,10 @@
 import pytest
 
 from llamabox.engine.generation import Generation
-from llamabox.engine.kv_memory import KVMemory
+from llamabox.engine.kv_memory import KVMemory, common_prefix
 from llamabox.engine.request import GenerationRequest, SamplingParams
 from llamabox.engine.sampling import Sampler
-from llamabox.engine.scheduler import Scheduler, shared_blocks
+from llamabox.engine.scheduler import Scheduler
 from llamabox.engine.sequence import Sequence
 from llamabox.engine.stopping import TextOutput
 from llamabox.kernels import BLOCK
@@ -125,10 +125,10 @@ def test_without_a_free_block_a_sequence_waits_for_one():
     assert second.is_decoding
 
 
-def test_shared_blocks_counts_whole_blocks_and_never_the_last_token():
+def test_common_prefix_counts_equal_tokens():
     text = list(range(100))
-    assert shared_blocks(text, text) == 3
-    assert shared_blocks(text[:96], text) == 2, "its last token must be computed"
-    assert shared_blocks(text, text[:96]) == 3
-    assert shared_blocks(text, text[:40] + [7] * 60) == 1
-    assert shared_blocks([1], [1]) == 0
+    assert common_prefix(text, text) == 100
+    assert common_prefix(text[:96], text) == 96
+    assert common_prefix(text, text[:40] + [7] * 60) == 40
+    assert common_prefix(text, [7, *text[1:]]) == 0
+    assert common_prefix([1], []) == 0

@@ -164,3 +164,15 @@ def test_when_every_block_is_held_growing_fails_and_changes_nothing():
     assert not memory.grow(b, 1)
     memory.close(a, [1], 1)
     assert memory.grow(b, BLOCK)
+
+
+def test_the_block_that_a_running_sequence_is_filling_is_copied():
+    pool = Pool(8)
+    memory, text = pool.memory, list(range(50))
+    first, _ = memory.open(text, share=True)
+    assert memory.grow(first, 50)
+    pool.write(first, text, 0, 50)
+    memory.publish(first, text, 50)
+    second, n_reused = memory.open([*text, 99], share=True)
+    assert n_reused == 50 and first.blocks[1] != second.blocks[1]
+    pool.check(second, text, 50)

@@ -5,7 +5,7 @@ import threading
 import time
 from collections import deque
 from dataclasses import replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -267,5 +267,8 @@ class Engine:
     def _find_breakers(self, texts: tuple[str, ...]) -> Breakers:
         if self.tokenizer is None:
             return {}
-        pieces = [self.tokenizer.piece(id) for id in range(self.tokenizer.n_vocab)]
-        return find_breakers(texts, pieces, lambda text: self.tokenizer.encode(text, False))
+        return find_breakers(texts, self._pieces, lambda text: self.tokenizer.encode(text, False))
+
+    @cached_property
+    def _pieces(self) -> list[bytes]:
+        return [self.tokenizer.piece(id) for id in range(self.tokenizer.n_vocab)]

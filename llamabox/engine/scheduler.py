@@ -98,4 +98,3 @@ class Scheduler:
             if n_equal > cached:
                 return True
         return False
-

@@ -111,3 +111,12 @@ def test_a_wrong_option_is_refused(what):
     fields, message = OPTIONS[what]
     with pytest.raises(ModelError, match=re.escape(message)):
         ModelOptions(**fields)
+
+
+def test_keys_that_nobody_reads_are_logged(edited, caplog):
+    path = edited("llama", {"llama.favourite_colour": "teal", "other.key": 1})
+    with caplog.at_level("DEBUG", logger="llamabox.models.loading"):
+        llamabox.load(path, backend="numpy")
+    assert [record.getMessage() for record in caplog.records] == [
+        "metadata keys that llama does not use: llama.vocab_size, llama.favourite_colour"
+    ]

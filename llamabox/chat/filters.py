@@ -14,10 +14,11 @@ from markupsafe import Markup
 
 from llamabox.chat.budget import MAX_ITEMS
 from llamabox.chat.errors import TemplateError
-from llamabox.chat.operations import LINE_BREAKS, WHITE_SPACE, add, percent_length
+from llamabox.chat.operations import LINE_BREAKS, WHITE_SPACE, add, check_strip, percent_length
 
 SLOW_TEXT = 2**20  # characters that a filter working piece by piece in Python may read
 MAX_INDENT = 64
+MAX_PATH = 256  # characters of an attribute's name, "a.b,c"
 MAX_DIGITS = 400  # of `round`: more decimals, or tens, than any float has
 
 
@@ -62,6 +63,24 @@ def _short(budget, value, *args, **kwargs):
         raise TemplateError(
             f"the chat template applies a slow filter to {len(value)} characters, the limit is {SLOW_TEXT}"
         )
+
+
+def _check_path(attribute):
+    if isinstance(attribute, str) and len(attribute) > MAX_PATH:
+        raise TemplateError(f"the chat template names an attribute in {len(attribute)} characters, not {MAX_PATH}")
+
+
+def _check_paths(budget, value, *args, **kwargs):
+    for argument in (*args, *kwargs.values()):
+        _check_path(argument)
+
+
+def _check_first_path(budget, value, attribute="", *args, **kwargs):
+    _check_path(attribute)
+
+
+def _check_named_path(budget, value, *args, attribute="", **kwargs):
+    _check_path(attribute)
 
 
 def _check_center(budget, value, width=80):
@@ -112,6 +131,7 @@ def _join(context, value, d="", attribute=None):
     budget = context.environment.budget
     separator = budget.text(d)
     if attribute is not None:
+        _check_path(attribute)
         value = map(make_attrgetter(context.environment, attribute), value)
     parts, length = [], 0
     for item in budget.each(value):
@@ -136,6 +156,7 @@ def _sum(context, iterable, attribute=None, start=0):
     if isinstance(start, str):
         raise TypeError("sum() can't sum strings [use ''.join(seq) instead]")
     if attribute is not None:
+        _check_path(attribute)
         iterable = map(make_attrgetter(context.environment, attribute), iterable)
     total = start
     for item in budget.each(iterable):
@@ -174,7 +195,7 @@ FILTERS = {
     "float": _guarded("float"),
     "forceescape": _guarded("forceescape", _short),
     "format": _guarded("format", _check_format),
-    "groupby": _guarded("groupby", gather=True),
+    "groupby": _guarded("groupby", _check_paths, gather=True),
     "indent": _guarded("indent", _check_indent),
     "int": _guarded("int"),
     "items": _guarded("items"),
@@ -183,26 +204,26 @@ FILTERS = {
     "length": _guarded("length"),
     "list": _list,
     "lower": _guarded("lower"),
-    "map": _guarded("map"),
-    "max": _guarded("max", gather=True, keeps=True),
-    "min": _guarded("min", gather=True, keeps=True),
+    "map": _guarded("map", _check_named_path),
+    "max": _guarded("max", _check_paths, gather=True, keeps=True),
+    "min": _guarded("min", _check_paths, gather=True, keeps=True),
     "reject": _guarded("reject"),
-    "rejectattr": _guarded("rejectattr"),
+    "rejectattr": _guarded("rejectattr", _check_first_path),
     "replace": _guarded("replace", _check_replace),
     "reverse": _guarded("reverse"),
     "round": _guarded("round", _check_round),
     "safe": _guarded("safe"),
     "select": _guarded("select"),
-    "selectattr": _guarded("selectattr"),
+    "selectattr": _guarded("selectattr", _check_first_path),
     "slice": _guarded("slice", gather=True),
-    "sort": _guarded("sort", gather=True),
+    "sort": _guarded("sort", _check_paths, gather=True),
     "string": _string,
     "sum": _sum,
     "title": _guarded("title", _short),
     "tojson": _tojson,
-    "trim": _guarded("trim"),
+    "trim": _guarded("trim", check_strip),
     "truncate": _guarded("truncate"),
-    "unique": _guarded("unique"),
+    "unique": _guarded("unique", _check_paths),
     "upper": _guarded("upper"),
     "wordcount": _guarded("wordcount", _short),
 }

@@ -1,5 +1,6 @@
 """Guarded operators, string formatting and methods: each refuses a result that is too large before computing it."""
 
+import re
 from collections.abc import Callable
 from string import Formatter
 
@@ -9,6 +10,11 @@ from markupsafe import Markup
 from llamabox.chat.budget import MAX_INT_BITS, Budget
 from llamabox.chat.errors import TemplateError
 
+FIELD = re.compile(r"[-+ #0]*([0-9]*)(\*?)(?:\.([0-9]*)(\*?))?")  # of a %-format, behind the key
+PARENTHESIS = re.compile(r"[()]")
+MAX_SPEC = 100  # characters of a format specification
+MAX_CHARACTERS = 256  # of the set of characters that `strip` looks for
+MAX_BACKWARD = 2**30  # text times needle: the interpreter searches forwards in linear time, backwards not
 MARKUP_GROWTH = 5  # `'` becomes `&#39;`
 WHITE_SPACE = tuple(c for c in map(chr, range(0x3001)) if c.isspace())
 LINE_BREAKS = ("\n", "\r", "\v", "\f", "\x1c", "\x1d", "\x1e", "\x85", "\u2028", "\u2029")
@@ -61,38 +67,33 @@ OPERATORS = {
 
 
 def percent_length(budget: Budget, template: str, values) -> int:
-    """An upper bound of len(template % values): every field at its full width, and as long as all values together."""
+    """An upper bound of len(template % values): every field at its full width, and as long as all values together.
+
+    Each `%` counts as the start of a field, also the second of `%%`, so that none is missed.
+    """
     largest = budget.measure(values)[0]
     star = max((abs(v) for v in (values if isinstance(values, tuple) else ()) if isinstance(v, int)), default=0)
     length, at = len(template), template.find("%")
     while at >= 0:
         budget.tick()
-        at = _after_key(template, at + 1)
-        while at < len(template) and template[at] in "-+ #0":
-            at += 1
-        for _ in range(2):  # the width, then the precision behind a dot
-            begin = at
-            while at < len(template) and template[at].isdigit():
-                at += 1
-            length += _number(template[begin:at])
-            if template[at : at + 1] == "*":
-                length, at = length + star, at + 1
-            if template[at : at + 1] == ".":
-                at += 1
-        length += largest
+        for begin in {at + 1, _after_key(budget, template, at + 1)}:
+            field = FIELD.match(template, begin)
+            if field is not None:
+                width, width_star, precision, precision_star = field.groups("")
+                length += _number(width) + _number(precision) + star * (len(width_star) + len(precision_star)) + largest
         at = template.find("%", at + 1)
     return length
 
 
-def _after_key(template: str, at: int) -> int:
+def _after_key(budget: Budget, template: str, at: int) -> int:
     """The index after an optional `(key)`; a key may contain balanced parentheses."""
     if template[at : at + 1] != "(":
         return at
     depth = 0
-    for i in range(at, len(template)):
-        depth += {"(": 1, ")": -1}.get(template[i], 0)
+    for parenthesis in budget.each(PARENTHESIS.finditer(template, at)):
+        depth += 1 if parenthesis.group() == "(" else -1
         if depth == 0:
-            return i + 1
+            return parenthesis.end()
     return len(template)
 
 
@@ -117,9 +118,13 @@ class _BudgetFields(Formatter):
     def format_field(self, value, format_spec):
         budget = self._budget
         budget.use(value)
-        for digits in "".join(c if c.isdigit() else " " for c in format_spec[:100]).split():
+        if len(format_spec) > MAX_SPEC:
+            raise TemplateError(
+                f"the chat template formats with {len(format_spec)} characters, the limit is {MAX_SPEC}"
+            )
+        for digits in re.findall("[0-9]+", format_spec):
             budget.room(_number(digits))
-        return budget.made(super().format_field(value, format_spec[:100]))
+        return budget.made(super().format_field(value, format_spec))
 
 
 class _TextFormatter(_BudgetFields, SandboxedFormatter):
@@ -165,6 +170,21 @@ def _check_tabs(budget: Budget, text: str, tabsize: int = 8) -> None:
     budget.room(len(text) + text.count("\t") * tabsize)
 
 
+def _check_backward(budget: Budget, text: str, needle: str, *bounds) -> None:
+    if len(text) * len(needle) > MAX_BACKWARD:
+        raise TemplateError(f"the chat template searches {len(needle)} characters backwards in {len(text)}")
+
+
+def check_strip(budget: Budget, text: str, chars: str | None = None) -> None:
+    if chars is not None and len(chars) > MAX_CHARACTERS:
+        raise TemplateError(f"the chat template strips {len(chars)} characters, the limit is {MAX_CHARACTERS}")
+
+
+def _check_rsplit(budget: Budget, text: str, sep: str | None = None, maxsplit: int = -1) -> None:
+    _check_backward(budget, text, "" if sep is None else sep)
+    _check_split(budget, text, sep, maxsplit)
+
+
 def _check_split(budget: Budget, text: str, sep: str | None = None, maxsplit: int = -1) -> None:
     parts = text.count(sep) if sep else sum(map(text.count, WHITE_SPACE))
     budget.room_for_items(1 + (parts if maxsplit < 0 else min(parts, maxsplit)))
@@ -188,12 +208,18 @@ TEXT_METHODS: dict[str, Callable[..., None]] = {
     "zfill": _check_width,
     "expandtabs": _check_tabs,
     "split": _check_split,
-    "rsplit": _check_split,
+    "rsplit": _check_rsplit,
+    "rfind": _check_backward,
+    "rindex": _check_backward,
+    "rpartition": _check_backward,
+    "strip": check_strip,
+    "lstrip": check_strip,
+    "rstrip": check_strip,
     "splitlines": _check_lines,
     **dict.fromkeys(
         "capitalize casefold count endswith find format format_map index isalnum isalpha isascii isdecimal isdigit"
-        " isidentifier islower isnumeric isprintable isspace istitle isupper join lower lstrip partition removeprefix"
-        " removesuffix rfind rindex rpartition rstrip startswith strip swapcase title upper".split(),
+        " isidentifier islower isnumeric isprintable isspace istitle isupper join lower partition removeprefix"
+        " removesuffix startswith swapcase title upper".split(),
         _check_nothing,
     ),
 }

@@ -141,6 +141,14 @@ class SandboxEnvironment(ImmutableSandboxedEnvironment):
             return not attr.startswith("_")
         return any(attr in names for kind, names in ATTRIBUTES.items() if isinstance(obj, kind))
 
+    def getattr(self, obj, attribute):
+        self.budget.tick()
+        return super().getattr(obj, attribute)
+
+    def getitem(self, obj, argument):
+        self.budget.tick()
+        return super().getitem(obj, argument)
+
     def wrap_str_format(self, value):
         if isinstance(value, (BuiltinMethodType, MethodType)) and value.__name__ in ("format", "format_map"):
             if isinstance(value.__self__, str):

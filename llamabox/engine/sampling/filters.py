@@ -9,6 +9,7 @@ import numpy as np
 from llamabox.engine.sampling.candidates import Candidates, order, softmax
 
 HEAD = 256  # how many of the largest are tried before a whole vocabulary is sorted
+TINY, HUGE = 1e-37, 1e37  # temperatures beyond these are taken as these: f32 ends soon after
 
 
 def top_k(c: Candidates, k: int) -> Candidates:
@@ -88,7 +89,11 @@ def temperature(c: Candidates, t: float) -> Candidates:
     """Logits divided by t; t <= 0: only the largest remains possible."""
     if t <= 0:
         return c.take(np.array([np.argmax(c.logits)]), True)
-    return c.with_logits(c.logits / np.float32(t), c.ordered)
+    scale = np.float32(min(max(t, TINY), HUGE))
+    logits = c.logits / scale
+    if not np.isfinite(logits.max()):  # too large for f32, but only differences matter
+        logits = (c.logits - c.logits.max()) / scale
+    return c.with_logits(logits, c.ordered)
 
 
 def dynamic_temperature(c: Candidates, t: float, spread: float, exponent: float) -> Candidates:
@@ -101,7 +106,7 @@ def dynamic_temperature(c: Candidates, t: float, spread: float, exponent: float)
     p = p[p > 0]
     normalized = float(-(p * np.log(p)).sum()) / float(np.log(np.float32(len(c))))
     low, high = max(0.0, t - spread), t + spread
-    return temperature(c, low + (high - low) * max(0.0, normalized) ** exponent)
+    return temperature(c, low + (high - low) * min(max(0.0, normalized), 1.0) ** exponent)
 
 
 def _smallest(x: np.ndarray, k: int) -> np.ndarray:

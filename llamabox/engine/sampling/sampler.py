@@ -13,6 +13,7 @@ from llamabox.engine.sampling.mirostat import Mirostat
 from llamabox.engine.sampling.penalties import Penalties
 
 Filter = Callable[[Candidates], Candidates]
+LIMIT = 1e30  # the largest logit_bias that has any effect
 
 
 class Sampler:
@@ -37,7 +38,9 @@ class Sampler:
         self._rng = np.random.default_rng(None if params.seed in (None, -1) else params.seed % 2**64)
         bias = [*params.logit_bias, *((id, -np.inf) for id in sorted(banned))]
         self._bias_ids = np.array([id for id, _ in bias], np.int64)
-        self._bias = np.array([value for _, value in bias], np.float32)
+        self._bias = np.array(
+            [value if value == -np.inf else min(max(value, -LIMIT), LIMIT) for _, value in bias], "f4"
+        )
         self._histories: list[Penalties | Dry] = []
         self._mirostat = None
         if params.mirostat == 0:
@@ -51,14 +54,10 @@ class Sampler:
 
         Errors:  GenerationError when no token is possible
         """
-        logits = self._biased(logits)
-        if logits.max() == -np.inf:
-            raise GenerationError("no token can be chosen: logit_bias excludes all of them")
-        c = Candidates(None, logits)
-        for apply in self._filters:
-            c = apply(c)
-        if self._mirostat is not None:
-            c = self._mirostat.candidates(c)
+        with np.errstate(all="ignore"):  # extreme parameters; what comes of them is checked below
+            c = self._candidates(logits)
+        if not np.isfinite(c.logits.max()):
+            raise GenerationError("no token can be chosen: the samplers' parameters make logits infinite")
         index = draw(c, self._rng)
         if self._mirostat is not None:
             self._mirostat.observe(c, index)
@@ -66,6 +65,16 @@ class Sampler:
         for history in self._histories:
             history.accept(token)
         return token
+
+    def _candidates(self, logits: np.ndarray) -> Candidates:
+        """What the chain leaves of them."""
+        logits = self._biased(logits)
+        if logits.max() == -np.inf:
+            raise GenerationError("no token can be chosen: logit_bias excludes all of them")
+        c = Candidates(None, logits)
+        for apply in self._filters:
+            c = apply(c)
+        return c if self._mirostat is None else self._mirostat.candidates(c)
 
     def _biased(self, logits: np.ndarray) -> np.ndarray:
         if len(self._bias_ids) == 0:

@@ -1,9 +1,12 @@
 """Sampler: the chain, its random choices and its names. What each filter keeps: test_sampling_conformance.py."""
 
+import random
+
 import numpy as np
 import pytest
 
 from llamabox.engine import GenerationError, RequestError, SamplingParams
+from llamabox.engine.checking import check_sampling
 from llamabox.engine.request import DEFAULT_SAMPLERS
 from llamabox.engine.sampling import Sampler, sampler_letters, sampler_names
 from llamabox.engine.sampling.candidates import Candidates, draw, order, softmax
@@ -147,6 +150,49 @@ def test_order_is_a_stable_argsort():
     assert order(x).tolist() == np.argsort(x, kind="stable").tolist()
     x = np.round(logits(5), 1)
     assert order(x).tolist() == np.argsort(x, kind="stable").tolist()
+
+
+EXTREMES = {
+    "temperature": [-1e300, 0, 1e-300, 1e-30, 1, 1e30, 1e300],
+    "dynatemp_range": [0, 1e-300, 0.5, 1e300],
+    "dynatemp_exponent": [0, 1e-300, 1, 1e300],
+    "top_k": [-(2**40), 0, 1, 2**31 - 1],
+    "top_p": [0, 1e-300, 0.9999999, 1e300],
+    "min_p": [0, 1e-300, 1, 1e300],
+    "typical_p": [0, 1e-300, 0.9999999, 1],
+    "xtc_probability": [0, 1e300],
+    "xtc_threshold": [0, 1e-300, 0.5],
+    "repeat_last_n": [-1, 0, 2**31 - 1],
+    "repeat_penalty": [1e-6, 1, 1e6],
+    "presence_penalty": [-1e6, 0, 1e6],
+    "frequency_penalty": [-1e6, 0, 1e6],
+    "dry_multiplier": [-1e6, 0, 1e6],
+    "dry_base": [0, 1, 1e6],
+    "dry_allowed_length": [0, 2**31 - 1],
+    "dry_penalty_last_n": [-1, 0, 2**31 - 1],
+    "mirostat": [0, 0, 0, 1, 2],
+    "mirostat_tau": [0, 1e-300, 5, 1e300],
+    "mirostat_eta": [0, 1e300],
+    "logit_bias": [(), ((1, 1e308), (1, 1e308)), ((2, -1e308),)],
+}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("seed", range(8))
+def test_extreme_parameters_give_a_token_or_one_clear_error(seed):
+    r, errors = random.Random(seed), 0
+    for _ in range(60):
+        params = {name: r.choice(values) for name, values in EXTREMES.items() if r.random() < 0.4}
+        params["samplers"] = tuple(r.sample(DEFAULT_SAMPLERS, r.randrange(len(DEFAULT_SAMPLERS) + 1)))
+        params = SamplingParams(seed=r.randrange(100), **params)
+        check_sampling(params, N)
+        s, x = Sampler(params, [1, 2, 3] * 20, N, 4096), logits(r.randrange(5), r.choice([0.0, 1.0, 1e4]))
+        x[r.randrange(N)] = -np.inf
+        try:
+            assert all(0 <= s.sample(x) < N for _ in range(4)), params
+        except GenerationError:
+            errors += 1
+    assert errors < 20
 
 
 def test_names_and_letters():

@@ -33,7 +33,6 @@ def peer(path: str, arguments) -> dict:
     return {
         "prefill": next(run["avg_ts"] for run in runs if run["n_prompt"]),
         "decode": next(run["avg_ts"] for run in runs if run["n_gen"]),
-        "build": runs[0]["build_commit"],
     }
 
 
@@ -77,8 +76,8 @@ def main():
     result = {
         "machine": f"{cpu_name()}, {os.cpu_count()} cores",
         "python": platform.python_version(),
-        "command": "python benchmarks/compare_llama_cpp.py FILES --llama-cpp DIR "
-        f"--pairs {arguments.pairs} --threads {arguments.threads} --prefill {arguments.prefill} --decode {arguments.decode}",
+        "command": f"python benchmarks/compare_llama_cpp.py FILES --llama-cpp DIR --pairs {arguments.pairs} "
+        f"--threads {arguments.threads} --prefill {arguments.prefill} --decode {arguments.decode}",
         "unit": "tokens a second",
         "files": {},
     }

@@ -32,8 +32,8 @@ def load_tokenizer(metadata: dict) -> Tokenizer:
     that do not fit.
     """
     model = metadata.get("tokenizer.ggml.model")
-    if model is None or model in ("no_vocab", "none"):
+    if model is None or (isinstance(model, str) and model in ("no_vocab", "none")):
         raise TokenizerError(f"no tokenizer in this file (tokenizer.ggml.model is {model!r})")
-    if model not in MODELS:
+    if not isinstance(model, str) or model not in MODELS:
         raise TokenizerError(f"tokenizer.ggml.model: unknown tokenizer {model!r}; known: {', '.join(MODELS)}")
     return MODELS[model](metadata)

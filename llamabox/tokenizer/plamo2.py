@@ -36,7 +36,7 @@ class Plamo2Tokenizer(Tokenizer):
         finite = np.isfinite(self.vocab.scores)
         scaled = np.where(finite, self.vocab.scores, -np.inf).astype(np.float64) * 1e4
         rounded = np.trunc(scaled + np.copysign(0.5, scaled))  # halves away from zero
-        is_byte = (self.vocab.kinds & Kind.BYTE) != 0
+        is_byte = (self.vocab.given_kinds & Kind.BYTE) != 0
         usable = np.flatnonzero((rounded > LOWEST_SCORE) & ~is_byte)
         scores = {self.vocab.texts[id]: int(rounded[id]) for id in usable.tolist()}
         return scores, {char: lengths[::-1] for char, lengths in lengths_by_first(scores).items()}

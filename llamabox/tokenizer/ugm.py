@@ -33,17 +33,17 @@ class UgmTokenizer(Tokenizer):
             return None
         if not isinstance(blob, np.ndarray) or blob.dtype not in (np.int8, np.uint8):
             raise TokenizerError(f"{NAME}: expected an array of bytes, found {type(blob).__name__}")
-        kept = [self.vocab.texts[id] for id in self.vocab.ids_of_kind(Kind.USER_DEFINED)]
+        kept = [self.vocab.texts[id] for id in self.vocab.ids_given_as(Kind.USER_DEFINED)]
         return Rewriter(Charsmap(blob.tobytes()), kept)
 
     def _collect_tokens(self) -> None:
         """Token text -> id, id -> score, and first character -> lengths of the tokens it starts, shortest first."""
         vocab = self.vocab
-        normal = (vocab.kinds & Kind.NORMAL) != 0
+        normal = (vocab.given_kinds & Kind.NORMAL) != 0
         lowest = vocab.scores[normal].min() if normal.any() else np.float32(0)
         self._unknown_score = float(lowest - UNKNOWN_PENALTY)
         self._scores = np.where(vocab.kinds & Kind.USER_DEFINED, 0, vocab.scores).tolist()
-        ids = vocab.ids_of_kind(Kind.NORMAL | Kind.USER_DEFINED | Kind.UNUSED)
+        ids = vocab.ids_given_as(Kind.NORMAL | Kind.USER_DEFINED | Kind.UNUSED)
         self._tokens = dict(zip(map(vocab.texts.__getitem__, ids), ids, strict=True))
         self._lengths = lengths_by_first(self._tokens)
 

@@ -26,7 +26,10 @@ TYPES = [Kind.UNDEFINED, Kind.NORMAL, Kind.UNKNOWN, Kind.CONTROL, Kind.USER_DEFI
 
 
 class Vocab:
-    """texts: list of str; ids: text -> id; scores: float32 (n,); kinds: uint16 (n,) of Kind, changed by `specials`."""
+    """texts: list of str; ids: text -> id; scores: float32 (n,); kinds: uint16 (n,) of Kind.
+
+    `specials` changes kinds; given_kinds stay as the file has them.
+    """
 
     def __init__(self, metadata: dict):
         self.metadata = metadata
@@ -36,7 +39,8 @@ class Vocab:
         self.scores = self._numbers("scores", count, np.float32, 0)
         types = self._numbers("token_type", count, np.int64, 1)
         table = np.array(TYPES, np.uint16)
-        self.kinds = table[np.where((types < 0) | (types >= len(table)), 0, types)]
+        self.given_kinds = table[np.where((types < 0) | (types >= len(table)), 0, types)]
+        self.kinds = self.given_kinds.copy()
 
     def _texts(self) -> list[str]:
         texts = self.strings("tokens")
@@ -84,3 +88,7 @@ class Vocab:
     def ids_of_kind(self, kind: int) -> list[int]:
         """The ids of all tokens that are of one of the kinds, rising."""
         return np.flatnonzero(self.kinds & kind).tolist()
+
+    def ids_given_as(self, kind: int) -> list[int]:
+        """The ids of all tokens that the file has as one of the kinds, rising."""
+        return np.flatnonzero(self.given_kinds & kind).tolist()

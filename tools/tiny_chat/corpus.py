@@ -106,7 +106,7 @@ class Corpus:
     def conversation(self, rng, progress=1.0):
         """One conversation: (messages, tools or None). `progress` in 0..1: early ones copy more, with simpler tools."""
         if rng.random() < 0.22:
-            easy = rng.random() > progress * 4
+            easy = rng.random() > progress * 2
             return tool_conversation(rng, self.chat, self.held_out.is_argument, easy)
         copying = 60 if progress < COPYING_UNTIL else 5
         messages = []

@@ -189,7 +189,7 @@ def _math_result(rng, expression):
 def tool_conversation(rng, chat, refuse, easy=False):
     """One conversation with tools: (messages, tools). `chat(rng)` gives a (question, answer) that needs no tool.
 
-    `refuse(argument)` tells whether an argument belongs to the held-out cases. `easy`: one tool, one or two turns.
+    `refuse(argument)` tells whether an argument belongs to the held-out cases. `easy`: one tool only.
     """
     kinds = rng.sample(KINDS, 1 if easy else rng.choices((1, 2, 3), (20, 20, 60))[0])
     if not easy and rng.random() < 0.08:

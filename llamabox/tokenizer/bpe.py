@@ -15,7 +15,7 @@ from llamabox.tokenizer.stages import split
 from llamabox.tokenizer.vocab import PREFIX, Kind, Vocab
 from llamabox.tokenizer.words import WordCache
 
-COMPILED_AFTER = 20_000  # characters merged in Python (some 20 ms) before the compiled merger is built
+COMPILED_AFTER = 200_000  # characters merged in Python before the compiled merger is built: about as long as it takes
 
 
 def _byte_alphabet() -> list[str]:

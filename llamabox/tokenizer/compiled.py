@@ -6,6 +6,7 @@ It is many times faster, but takes a third of a second to build for 150,000 merg
 from collections.abc import Iterator
 from itertools import groupby
 
+from llamabox.tokenizer.base import SURROGATE
 from llamabox.tokenizer.vocab import Vocab
 
 
@@ -37,6 +38,7 @@ def compile_merges(vocab: Vocab, merges: list[str]) -> CompiledMerges | None:
     if not set(merge.count(" ") for merge in unique) <= {1}:
         return None
     pairs = [(left, right) for left, _, right in (merge.partition(" ") for merge in unique)]
-    parts = {part for pair in pairs for part in pair} | {left + right for left, right in pairs}
-    has_surrogate = any("\ud800" <= char <= "\udfff" for char in set("".join(vocab.ids)))
-    return None if has_surrogate or not parts <= vocab.ids.keys() else CompiledMerges(vocab, pairs)
+    parts = {left for left, _ in pairs} | {right for _, right in pairs} | {left + right for left, right in pairs}
+    if not parts <= vocab.ids.keys() or SURROGATE.search("".join(vocab.ids)):
+        return None
+    return CompiledMerges(vocab, pairs)

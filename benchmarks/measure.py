@@ -3,7 +3,7 @@
     python benchmarks/measure.py FILE [--prefill 256] [--decode 64] [--threads 2] [--backend cpu]
 
 Prefill: one forward of so many tokens into an empty cache, logits of the last. Decode: one token at a time into an
-empty cache, as llama-bench's tg. Both after one unmeasured round. The tokens are fixed: what is sampled costs nothing here.
+empty cache, as llama-bench's tg. Both after one unmeasured round. The tokens are fixed: sampling costs nothing here.
 """
 
 import argparse

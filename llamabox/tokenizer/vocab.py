@@ -61,8 +61,10 @@ class Vocab:
         value = self.metadata.get(PREFIX + name)
         if value is None:
             return np.full(count, default, dtype)
-        if not isinstance(value, np.ndarray) or value.ndim != 1 or value.dtype.kind not in "iuf":
-            raise TokenizerError(f"{PREFIX}{name}: expected an array of numbers, found {type(value).__name__}")
+        kinds = "iu" if dtype is np.int64 else "iuf"
+        if not isinstance(value, np.ndarray) or value.ndim != 1 or value.dtype.kind not in kinds:
+            what = "integers" if kinds == "iu" else "numbers"
+            raise TokenizerError(f"{PREFIX}{name}: expected an array of {what}, found {_name(value)}")
         if len(value) < count:
             raise TokenizerError(f"{PREFIX}{name}: {len(value)} values for {count} tokens")
         return value[:count].astype(dtype)
@@ -92,3 +94,7 @@ class Vocab:
     def ids_given_as(self, kind: int) -> list[int]:
         """The ids of all tokens that the file has as one of the kinds, rising."""
         return np.flatnonzero(self.given_kinds & kind).tolist()
+
+
+def _name(value) -> str:
+    return f"an array of {value.dtype}" if isinstance(value, np.ndarray) else type(value).__name__

@@ -39,6 +39,7 @@ BAD = [
     ({"scores": np.zeros(2, np.float32)}, "scores: 2 values for 3 tokens"),
     ({"scores": ["a", "b", "c"]}, "scores: expected an array of numbers, found list"),
     ({"token_type": np.zeros(2, np.int32)}, "token_type: 2 values for 3 tokens"),
+    ({"token_type": np.zeros(3, np.float32)}, "token_type: expected an array of integers, found an array of float32"),
     ({"bos_token_id": "1"}, "bos_token_id: expected a token id, found '1'"),
     ({"eos_token_id": True}, "eos_token_id: expected a token id, found True"),
     ({"add_bos_token": 1}, "add_bos_token: expected a bool, found 1"),

@@ -1,6 +1,8 @@
 """Encoding and decoding: special tokens, odd input, ids out of range, long input."""
 
+import random
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -115,3 +117,15 @@ def timed(action):
         action()
         best = min(best, time.process_time() - start)
     return best
+
+
+@pytest.mark.parametrize("name", ["ggml-vocab-gpt-2", "ggml-vocab-llama-spm", "made-unigram"])
+def test_threads_share_a_tokenizer(name, monkeypatch):
+    monkeypatch.setattr("llamabox.tokenizer.words.MOST_KEPT", 50)  # so that the cache empties often
+    ours = load_tokenizer(metadata(name))
+    rng = random.Random(name)
+    texts = [" ".join(rng.choices(["alpha", "beta", "\u4f60\u597d", "x" * 9, "7"], k=40)) + str(i) for i in range(60)]
+    expected = [tokenizer(name).encode(text) for text in texts]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(ours.encode, texts * 3))
+    assert found == expected * 3

@@ -42,7 +42,7 @@ class Normaliser(dict):
             return " "
         if char in "\0\ufffd" or kind == "C" or (self.strip_accents and kind == "M"):
             return ""
-        shown = lower(char) if self.lowercase else char
+        shown = lower(char) if self.lowercase and kind != "U" else char
         alone = kind == "P" or char in ASCII_SYMBOLS or CHINESE.match(char)
         return f" {shown} " if alone else shown
 

@@ -14,7 +14,7 @@ from markupsafe import Markup
 
 from llamabox.chat.budget import MAX_ITEMS
 from llamabox.chat.errors import TemplateError
-from llamabox.chat.operations import LINE_BREAKS, WHITE_SPACE, add, check_strip, percent_length
+from llamabox.chat.operations import LINE_BREAKS, add, check_strip, percent_length
 
 SLOW_TEXT = 2**20  # characters that a filter working piece by piece in Python may read
 MAX_INDENT = 64
@@ -84,7 +84,7 @@ def _check_named_path(budget, value, *args, attribute="", **kwargs):
 
 
 def _check_center(budget, value, width=80):
-    budget.room(max(len(value), width))
+    budget.room(max(len(budget.text(value)), width))
 
 
 def _check_indent(budget, value, width=4, first=False, blank=False):
@@ -106,16 +106,12 @@ def _check_round(budget, value, precision=0, method="common"):
 
 
 def _check_batch(budget, value, linecount, fill_with=None):
-    if linecount > MAX_ITEMS:
+    if isinstance(linecount, int) and linecount > MAX_ITEMS:
         raise TemplateError(f"the chat template makes batches of {linecount} items, the limit is {MAX_ITEMS}")
 
 
 def _check_format(budget, value, *args, **kwargs):
     budget.room(percent_length(budget, budget.text(value), kwargs or args))
-
-
-def _check_words(budget, value, *args, **kwargs):
-    budget.room_for_items(1 + sum(map(budget.text(value).count, WHITE_SPACE)))
 
 
 # --- filters written here -------------------------------------------------------------------------

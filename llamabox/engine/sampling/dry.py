@@ -103,7 +103,8 @@ def _runs(text: Sequence[int]) -> list[int]:
 def find_breakers(texts: Iterable[str], pieces: Sequence[bytes], encode) -> dict[int, list[tuple[int, ...]]]:
     """Every way in which tokens can spell a sequence breaker: {first token: [the tokens after it, ...]}.
 
-    pieces  the bytes of each token of the vocabulary
+    pieces  the bytes of each token of the vocabulary. llama.cpp drops a space that begins a token of an SPM vocabulary,
+            so that a breaker " the" never meets the token " the" there; here it does
     encode  text -> token ids, without special tokens
     """
     found: dict[int, list[tuple[int, ...]]] = {}

@@ -88,7 +88,8 @@ def nmse(reference: np.ndarray, found: np.ndarray) -> float:
 
 
 def load(case: Case, backend: str) -> Model:
-    return llamabox.load(case.path, backend=backend, cache_type_k="f32", cache_type_v="f32")
+    """The model as the reference ran it; these are too small for more than one thread."""
+    return llamabox.load(case.path, backend=backend, cache_type_k="f32", cache_type_v="f32", threads=1)
 
 
 def rows_at_once(case: Case, model: Model) -> np.ndarray:

@@ -26,7 +26,8 @@ def test_variant_equals_llama_cpp(stored, tmp_path, name, backend):
     variant = variants.VARIANTS[name]
     path = tmp_path / f"{name}.gguf"
     variants.write(variant, path)
-    model = llamabox.load(path, backend=backend, cache_type_k="f32", cache_type_v="f32", n_ctx=256, **variant.options)
+    types = {"cache_type_k": "f32", "cache_type_v": "f32"}
+    model = llamabox.load(path, backend=backend, n_ctx=256, threads=1, **types, **variant.options)
     tokens = json.loads(str(stored["provenance"]))["tokens"]
     found = model.embed(tokens, "none") if model.model.is_encoder else model.logits(tokens)
     error = nmse(stored[name], found)

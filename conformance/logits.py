@@ -30,7 +30,7 @@ REFERENCE = "llama.cpp 0c1e57098 (llama-cpp-python 0.3.36), CPU, KV cache f32, f
 N_BATCH = 24  # tokens of the first batch in the step-by-step run
 SELF_BOUND = 1e-11  # prefill against single steps where llama.cpp's own floor is lower: f32 sums in another order
 
-sys.path.insert(0, str(ARCHS))
+sys.path.append(str(ARCHS))
 import materialize  # noqa: E402
 
 

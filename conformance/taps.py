@@ -19,7 +19,7 @@ import llama_cpp_models
 import numpy as np
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE / "archs"))
+sys.path.append(str(HERE / "archs"))
 import materialize  # noqa: E402
 
 MODELS = (  # one skeleton an architecture, or two where the second takes another path

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE / "archs"))
+sys.path.append(str(HERE / "archs"))
 import materialize  # noqa: E402
 
 STORED = HERE / "results" / "variants.npz"

@@ -9,7 +9,7 @@ import pytest
 import llamabox
 from llamabox.models import ModelError
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "conformance"))
+sys.path.append(str(Path(__file__).resolve().parents[1] / "conformance"))
 import logits  # noqa: E402
 
 TOKENS = [3, 1, 4, 1, 5, 9, 2, 6]

@@ -16,7 +16,7 @@ import numpy as np
 
 from llamabox.gguf import GGMLType, GGUFError, GGUFFile, GGUFWriter, ValueType, open_gguf, quantize
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "conformance" / "archs"))
+sys.path.append(str(Path(__file__).resolve().parents[1] / "conformance" / "archs"))
 import materialize  # noqa: E402
 
 QWEN2_05B = {"n_layer": 24, "n_embd": 896, "n_ff": 4864, "n_head": 14, "n_head_kv": 2, "base": 1e6, "bias": True}

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "conformance"))
+sys.path.append(str(Path(__file__).resolve().parents[2] / "conformance"))
 import logits  # noqa: E402
 import variants  # noqa: E402
 

@@ -1,6 +1,5 @@
 """tools/make_model.py: a skeleton and a vocabulary become a model that runs."""
 
-import subprocess
 import sys
 from pathlib import Path
 
@@ -15,17 +14,27 @@ SKELETONS = ROOT / "conformance" / "archs" / "skeletons"
 VOCABS = ROOT / "conformance" / "vocabs"
 
 
-def make(skeleton, vocab, out, *options):
-    command = [sys.executable, ROOT / "tools" / "make_model.py", skeleton, VOCABS / f"ggml-vocab-{vocab}.gguf", out]
-    return subprocess.run([*command, *options], capture_output=True, text=True)
+sys.path.append(str(ROOT / "tools"))
+import make_model  # noqa: E402
+
+
+@pytest.fixture
+def make(monkeypatch):
+    """(skeleton, vocabulary, path, *options): run the tool."""
+
+    def run(skeleton, vocab, out, *options):
+        arguments = [str(skeleton), str(VOCABS / f"ggml-vocab-{vocab}.gguf"), str(out), *options]
+        monkeypatch.setattr(sys, "argv", ["make_model.py", *arguments])
+        make_model.main()
+
+    return run
 
 
 @pytest.mark.parametrize(
     "skeleton,vocab,n_vocab,text", [("llama", "llama-spm", 32000, "Hello"), ("bert-rank", "bert-bge", 30522, "Hello")]
 )
-def test_a_made_model_runs_on_text(tmp_path, skeleton, vocab, n_vocab, text):
-    result = make(SKELETONS / f"{skeleton}.json", vocab, tmp_path / "m.gguf", "--context", "100", "--type", "q8_0")
-    assert result.returncode == 0, result.stderr
+def test_a_made_model_runs_on_text(make, tmp_path, skeleton, vocab, n_vocab, text):
+    make(SKELETONS / f"{skeleton}.json", vocab, tmp_path / "m.gguf", "--context", "100", "--type", "q8_0")
     model = llamabox.load(tmp_path / "m.gguf", backend="numpy")
     assert model.config.n_vocab == n_vocab and model.n_ctx == 100
     ids = model.tokenizer.encode(text)
@@ -37,13 +46,14 @@ def test_a_made_model_runs_on_text(tmp_path, skeleton, vocab, n_vocab, text):
     assert all(t.type == GGMLType.F32 for t in file.tensors.values() if len(t.shape) == 1)
 
 
-def test_the_seed_alone_decides_the_bytes(tmp_path):
+def test_the_seed_alone_decides_the_bytes(make, tmp_path):
     for name, seed in (("a", "1"), ("b", "1"), ("c", "2")):
-        assert make(SKELETONS / "llama.json", "bert-bge", tmp_path / name, "--seed", seed).returncode == 0
+        make(SKELETONS / "llama.json", "bert-bge", tmp_path / name, "--seed", seed)
     a, b, c = ((tmp_path / name).read_bytes() for name in "abc")
     assert a == b and a != c and len(a) == len(c)
 
 
-def test_an_unknown_type_is_refused(tmp_path):
-    result = make(SKELETONS / "llama.json", "bert-bge", tmp_path / "m.gguf", "--type", "q9_9")
-    assert result.returncode == 2 and "--type Q9_9: expected one of F32" in result.stderr
+def test_an_unknown_type_is_refused(make, tmp_path, capsys):
+    with pytest.raises(SystemExit):
+        make(SKELETONS / "llama.json", "bert-bge", tmp_path / "m.gguf", "--type", "q9_9")
+    assert "--type Q9_9: expected one of F32" in capsys.readouterr().err

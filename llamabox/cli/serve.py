@@ -60,6 +60,7 @@ def server_settings(options: Options) -> "ServerSettings":
         idle_s=options.conn_idle,
         keepalive_s=options.conn_keepalive,
         n_ctx=options.ctx_size,
+        n_ctx_chosen=options.given("ctx_size"),
         n_parallel=options.parallel,
         n_batch=options.batch_size,
         n_ubatch=options.ubatch_size,

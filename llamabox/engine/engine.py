@@ -196,7 +196,7 @@ class Engine:
         except GenerationError as error:
             self._fail([sequence], error)
         except Exception as error:  # as in _compute
-            log.exception("sampling failed")
+            log.exception("sampling failed", extra={"request_id": sequence.request.request_id})
             self._fail([sequence], error)
         else:
             if over:

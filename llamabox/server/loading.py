@@ -7,6 +7,7 @@ from typing import Any
 from llamabox import api
 from llamabox.chat import resolve_template
 from llamabox.engine import Engine, EngineOptions, GenerationRequest, SamplingParams, effective_context
+from llamabox.engine.checking import check_sampling
 from llamabox.server.context import Served
 from llamabox.server.settings import ServerSettings
 
@@ -16,13 +17,13 @@ WARMUP_TOKENS = 40  # enough rows to run the kernels of prefill, then those of d
 def load_served(settings: ServerSettings) -> Served:
     """The whole start-up: seconds for a large file.
 
-    Errors:  GGUFError, ModelError, TokenizerError, TemplateError
+    Errors:  GGUFError, ModelError, TokenizerError, TemplateError, RequestError for defaults that no request could use
     """
     n_ctx_seq = settings.n_ctx // settings.n_parallel if settings.n_ctx else None
     model = api.load(settings.path, n_ctx=n_ctx_seq, **settings.load)
-    n_ctx = effective_context(
-        settings.n_ctx, model.config.n_ctx_train, settings.rope_changed, n_parallel=settings.n_parallel
-    )
+    check_sampling(settings.defaults.sampling, model.config.n_vocab)
+    template = chat_template(settings, model)
+    n_ctx = total_context(settings, model.config.n_ctx_train)
     engine = Engine(
         model.model,
         model.tokenizer,
@@ -45,11 +46,18 @@ def load_served(settings: ServerSettings) -> Served:
         path=settings.path,
         engine=engine,
         tokenizer=model.tokenizer,
-        template=chat_template(settings, model),
+        template=template,
         n_ctx=n_ctx // settings.n_parallel,
         n_parallel=settings.n_parallel,
         meta=model_meta(model),
     )
+
+
+def total_context(settings: ServerSettings, n_ctx_train: int) -> int:
+    """Tokens of all sequences together. Nobody is warned that a default he did not choose is more than the model's."""
+    if not settings.n_ctx_chosen:
+        return min(settings.n_ctx, n_ctx_train * settings.n_parallel)
+    return effective_context(settings.n_ctx, n_ctx_train, settings.rope_changed, n_parallel=settings.n_parallel)
 
 
 def chat_template(settings: ServerSettings, model: api.Model) -> Any:

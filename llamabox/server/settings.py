@@ -12,6 +12,7 @@ class ServerSettings:
 
     load        keyword arguments of llamabox.load besides the path and n_ctx
     n_ctx       tokens of all sequences together; 0: the model's own context
+    n_ctx_chosen  False: n_ctx is only a default, and bows to a smaller context of the model without a warning
     n_threads   HTTP threads; -1: enough for n_parallel, the queue and some spare
     timeout_s, idle_s, keepalive_s   limits on a connection that stalls, that never asked, that asks no more
     """
@@ -27,6 +28,7 @@ class ServerSettings:
     idle_s: int = 60
     keepalive_s: int = 15
     n_ctx: int = 4096
+    n_ctx_chosen: bool = True
     n_parallel: int = 1
     n_batch: int = 2048
     n_ubatch: int = 512

@@ -60,11 +60,17 @@ def typ_p(c: Candidates, p: float) -> Candidates:
     if len(possible) < len(c):
         c = c.take(possible, c.ordered)
     shifted = c.logits - c.logits.max()
-    surprise = np.log(np.exp(shifted).sum()) - shifted  # -log of each probability
-    probabilities = np.exp(-surprise)
-    nearest = order(np.abs(surprise - (probabilities * surprise).sum()))
-    n_kept = int(np.searchsorted(np.cumsum(probabilities[nearest]), np.float32(p), side="right")) + 1
-    return c.take(nearest[:n_kept], False)
+    probabilities = np.exp(shifted)
+    total = probabilities.sum()
+    probabilities /= total
+    surprise = np.log(total) - shifted  # -log of each probability
+    distance = np.abs(surprise - (probabilities * surprise).sum())
+    near = _smallest(distance, min(16 * HEAD, len(c)))
+    if probabilities[near].sum() <= p:
+        near = np.arange(len(c))
+    near = near[order(distance[near])]
+    n_kept = int(np.searchsorted(np.cumsum(probabilities[near]), np.float32(p), side="right")) + 1
+    return c.take(near[:n_kept], False)
 
 
 def xtc(c: Candidates, probability: float, threshold: float, rng: np.random.Generator) -> Candidates:

@@ -8,7 +8,7 @@ import pytest
 from llamabox.engine import GenerationError, RequestError, SamplingParams
 from llamabox.engine.checking import check_sampling
 from llamabox.engine.request import DEFAULT_SAMPLERS
-from llamabox.engine.sampling import Sampler, sampler_letters, sampler_names
+from llamabox.engine.sampling import Sampler, filters, sampler_letters, sampler_names
 from llamabox.engine.sampling.candidates import Candidates, draw, order, softmax
 from llamabox.engine.sampling.sampler import stages
 
@@ -211,3 +211,15 @@ def test_names_and_letters():
     for name in ("tfs_z", "", None, 3):
         with pytest.raises(RequestError, match="samplers: found"):
             sampler_names(["top_k", name])
+
+
+@pytest.mark.parametrize("name, p", [("top_p", 0.5), ("top_p", 0.999), ("typ_p", 0.3), ("typ_p", 0.99)])
+@pytest.mark.parametrize("scale", [0.1, 3.0])
+def test_sorting_only_a_part_changes_nothing(monkeypatch, name, p, scale):
+    x = (np.random.RandomState(4).standard_normal(5000) * scale).astype(np.float32)
+    kept = []
+    for head in (2, 100, 10**6):
+        monkeypatch.setattr(filters, "HEAD", head)
+        kept.append(sorted(getattr(filters, name)(Candidates(None, x), p).ids.tolist()))
+    assert 0 < len(kept[0]) < 5000
+    assert kept[0] == kept[1] == kept[2]

@@ -181,12 +181,12 @@ def main() -> None:
     options = parser.parse_args()
     backends = options.backends.split(",")
     names = options.only.split(",") if options.only else case_names()
-    results = {"reference": REFERENCE, "backends": backends, "python": platform.python_version(), "models": {}}
+    results: dict = {"reference": REFERENCE, "backends": backends, "python": platform.python_version(), "models": {}}
     results |= {"numpy": np.__version__, "machine": platform.machine(), "llamabox": llamabox.__version__}
     with tempfile.TemporaryDirectory() as folder:
         for name in names:
             case = open_case(name, Path(folder))
-            row = {"arch": case.arch, "bound": case.bound, "self_bound": case.self_bound}
+            row: dict = {"arch": case.arch, "bound": case.bound, "self_bound": case.self_bound}
             row |= {backend: measure(case, backend) for backend in backends}
             results["models"][name] = row
             print(name, *(f"{b} {row[b]['batch']:.1e} {row[b]['steps']:.1e}" for b in backends), flush=True)

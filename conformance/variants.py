@@ -170,7 +170,7 @@ def write(variant: Variant, path: Path) -> None:
 
 
 def _per_layer(tensors: dict, n_layer: int) -> dict:
-    named = {}
+    named: dict = {}
     for name, ne in tensors.items():
         named |= {name.replace("{i}", str(i)): ne for i in range(n_layer)} if "{i}" in name else {name: ne}
     return named
@@ -204,7 +204,7 @@ def main() -> None:
         "command": "python conformance/variants.py",
         "tokens": TOKENS,
     }
-    results = {"provenance": np.array(json.dumps(provenance))}
+    results: dict = {"provenance": np.array(json.dumps(provenance))}
     with tempfile.TemporaryDirectory() as folder:
         for name, variant in VARIANTS.items():
             path = Path(folder) / f"{name}.gguf"

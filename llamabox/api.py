@@ -12,6 +12,7 @@ from llamabox.kernels import BLOCK, CACHE_TYPES, Rows, make_step, open_backend
 from llamabox.models import LoadedModel, ModelError, ModelOptions, load_model
 from llamabox.models.pooling import pool
 
+Ids = Sequence[int] | np.ndarray
 PREFILL_ROWS = 512  # rows of one forward pass in `logits` and `embed`
 
 
@@ -67,7 +68,7 @@ class Model:
         self._cache_types = (cache_type_k, cache_type_v)
         self._engine = None
 
-    def logits(self, ids: Sequence[int], encoder_ids: Sequence[int] | None = None) -> np.ndarray:
+    def logits(self, ids: Ids, encoder_ids: Ids | None = None) -> np.ndarray:
         """Next-token logits after every token of ids.
 
         Shapes:  ids (T,) -> float32 (T, V)
@@ -79,7 +80,7 @@ class Model:
             raise ModelError(f"logits: {self.model.arch} is an encoder; use embed")
         return self._forward(self._checked(ids), self.model.forward)
 
-    def embed(self, ids: Sequence[int], pooling: str | None = None) -> np.ndarray:
+    def embed(self, ids: Ids, pooling: str | None = None) -> np.ndarray:
         """The model's embedding of ids, not normalised.
 
         pooling  "none" (-> float32 (T, D)), "mean", "cls", "last" (-> (D,)), "rank" (-> the scores); None: the file's
@@ -103,7 +104,7 @@ class Model:
             self._engine.close()
             self._engine = None
 
-    def _checked(self, ids: Sequence[int]) -> np.ndarray:
+    def _checked(self, ids: Ids) -> np.ndarray:
         tokens = np.asarray(ids)
         if tokens.ndim != 1 or len(tokens) == 0:
             raise ModelError(f"ids: found shape {tokens.shape}, expected one or more token ids")

@@ -21,7 +21,7 @@ import materialize  # noqa: E402
 
 QWEN2_05B = {"n_layer": 24, "n_embd": 896, "n_ff": 4864, "n_head": 14, "n_head_kv": 2, "base": 1e6, "bias": True}
 LLAMA_1B = {"n_layer": 16, "n_embd": 2048, "n_ff": 8192, "n_head": 32, "n_head_kv": 8, "base": 5e5, "bias": False}
-SHAPES = {"qwen2-0.5b": ("qwen2", QWEN2_05B), "llama-1b": ("llama", LLAMA_1B)}
+SHAPES: dict[str, tuple[str, dict]] = {"qwen2-0.5b": ("qwen2", QWEN2_05B), "llama-1b": ("llama", LLAMA_1B)}
 VOCAB_AXIS = {"token_embd.weight": 1, "output.weight": 1, "output.bias": 0}  # in ggml's order, fastest first
 CHUNK_VALUES = 1 << 22  # drawn and quantised at a time
 
@@ -33,12 +33,12 @@ def real_skeleton(name: str) -> dict:
     counts = {"block_count": s["n_layer"], "context_length": 32768, "embedding_length": D, "feed_forward_length": F}
     counts |= {"attention.head_count": s["n_head"], "attention.head_count_kv": s["n_head_kv"], "vocab_size": 1}
     reals = {"attention.layer_norm_rms_epsilon": 1e-6, "rope.freq_base": s["base"]}
-    kv = [["general.architecture", "STRING", arch], ["general.name", "STRING", f"random {name}"]]
+    kv: list[list] = [["general.architecture", "STRING", arch], ["general.name", "STRING", f"random {name}"]]
     kv += [[f"{arch}.{key}", "UINT32", value] for key, value in counts.items()]
     kv += [[f"{arch}.{key}", "FLOAT32", value] for key, value in reals.items()]
-    tensors = [["token_embd.weight", [D, 1]], ["output_norm.weight", [D]]]
+    tensors: list[list] = [["token_embd.weight", [D, 1]], ["output_norm.weight", [D]]]
     for i in range(s["n_layer"]):
-        layer = [["attn_norm.weight", [D]], ["ffn_norm.weight", [D]], ["ffn_gate.weight", [D, F]]]
+        layer: list[list] = [["attn_norm.weight", [D]], ["ffn_norm.weight", [D]], ["ffn_gate.weight", [D, F]]]
         layer += [["ffn_up.weight", [D, F]], ["ffn_down.weight", [F, D]], ["attn_output.weight", [D, D]]]
         for part, rows in (("q", D), ("k", K), ("v", K)):
             layer.append([f"attn_{part}.weight", [D, rows]])

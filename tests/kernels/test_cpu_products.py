@@ -1,0 +1,92 @@
+"""The cpu backend's products: the same bits whatever the batch and the threads; exact on what 8 bits can hold."""
+
+import threading
+
+import numpy as np
+import pytest
+from op_cases import FLOATS, FUSED, TILED, matrix, normal, values_of
+
+from llamabox.kernels import open_backend
+
+
+@pytest.fixture(scope="module")
+def ops():
+    return open_backend("cpu", threads=2)
+
+
+@pytest.mark.parametrize("type_name", [*FLOATS, *FUSED, *TILED[:2]])
+def test_a_row_gives_the_same_bits_alone_as_among_others(ops, type_name):
+    width = 416 if type_name in ("Q8_0", "Q4_0", "Q5_1", *FLOATS) else 512
+    weight, x, bias = matrix(type_name, 70, width), normal(1, 300, width), normal(2, 70)
+    alone = np.concatenate([ops.linear(x[t : t + 1], weight, bias) for t in range(40)])
+    for rows in (7, 40, 300):
+        np.testing.assert_array_equal(ops.linear(x[:rows], weight, bias)[:40], alone[:rows])
+
+
+@pytest.mark.parametrize("type_name", FUSED)
+def test_integers_are_exact(ops, type_name):
+    """Rows of integers up to 127 are quantised without loss, so products are f32-exact: every byte is read right."""
+    weight = matrix(type_name, 33, 512, seed=5)
+    x = np.random.default_rng(6).integers(-127, 128, (3, 512)).astype(np.float32)
+    x[:, ::32] = 127  # the scale of every group is then 1
+    expected = x.astype(np.float64) @ values_of(weight).T
+    for rows in (1, 3):
+        found = ops.linear(x[:rows], weight)
+        np.testing.assert_allclose(found, expected[:rows], rtol=0, atol=2e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("type_name", ["Q4_K", "F16"])
+def test_threads_do_not_change_results(ops, type_name):
+    weight = matrix(type_name, 500, 512)
+    for rows in (1, 9):
+        x = normal(3, rows, 512)
+        np.testing.assert_array_equal(open_backend("cpu", threads=1).linear(x, weight), ops.linear(x, weight))
+
+
+def test_backends_in_several_threads():
+    weight, x = matrix("Q8_0", 300, 256), normal(4, 6, 256)
+    backends = [open_backend("cpu", threads=2) for _ in range(2)]
+    expected = backends[0].linear(x, weight)
+    wrong = []
+
+    def work(backend):
+        for _ in range(200):
+            if not np.array_equal(backend.linear(x, weight), expected):
+                wrong.append(backend)
+
+    threads = [threading.Thread(target=work, args=(b,)) for b in backends for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+
+
+def test_helpers_end_with_their_backend():
+    before = threading.active_count()
+    backend = open_backend("cpu", threads=2)
+    backend.linear(normal(5, 3, 64), matrix("F32", 100, 64))
+    helpers = backend.threads - 1
+    assert threading.active_count() == before + helpers
+    del backend
+    assert threading.active_count() == before
+
+
+def test_a_read_only_weight_is_read_in_place(ops):
+    plain = matrix("Q8_0", 20, 64)
+    plain.data.flags.writeable = False
+    weight = ops.weight(plain)
+    assert weight.data is plain.data or np.shares_memory(weight.data, plain.data)
+
+
+def test_kernel_names(ops):
+    names = {t: ops.kernel_name(matrix(t, 1, 256)) for t in (*FLOATS, *FUSED, *TILED)}
+    assert all(names[t] == f"{t} x f32" for t in FLOATS)
+    assert all(names[t].startswith(f"{t} x int8 (") for t in FUSED)
+    assert all(names[t] == "unpacked tiles x f32" for t in TILED)
+
+
+@pytest.mark.parametrize("threads", [0, -2])
+def test_threads_below_one_are_refused(threads):
+    with pytest.raises(ValueError, match=f"threads: found {threads}, expected 1 or more"):
+        open_backend("cpu", threads=threads)

@@ -8,7 +8,8 @@
 - `server` (with --model, any small GGUF with a vocabulary whose tokenizer adds BOS): the same templates in
   llama-server, its prompts from /apply-template (of messages in the client's form) and its capabilities from /props.
 
-Needs transformers. The stored answers are checked by tests/chat/test_chat_conformance.py.
+Needs transformers. The stored answers are checked by tests/chat/test_chat_conformance.py, and counted in
+docs/conformance.md; what differs on purpose stands in chat_template_differences.json.
 """
 
 import argparse
@@ -27,6 +28,8 @@ from pathlib import Path
 HERE = Path(__file__).parent
 TEMPLATES = HERE / "templates"
 RESULTS = HERE / "results" / "chat_templates.json"
+DIFFERENCES = HERE / "chat_template_differences.json"
+DOCS = HERE.parent / "docs" / "conformance.md"
 NOW = datetime(2025, 2, 3, 14, 5, 6)
 BOS, EOS = "<s>", "</s>"
 SHORT = 200  # characters up to which an answer is stored as it is
@@ -263,13 +266,87 @@ def wait_until_ready(url: str, process: subprocess.Popen) -> None:
     raise RuntimeError("llama-server did not become ready in 30 s")
 
 
+# --- the count in docs/conformance.md ------------------------------------------------------------
+
+
+def our_prompt(render, answer: dict, results: dict, **options) -> str | None:
+    """Ours for the conversation of an answer; None when the template refuses."""
+    from llamabox.chat import TemplateError
+
+    chat = results["conversations"][answer["conversation"]]
+    try:
+        return render(chat["messages"], tools=chat["tools"], **options)
+    except TemplateError:
+        return None
+
+
+def verdict(prompt: str | None, answer: dict) -> str:
+    if prompt is None or "error" in answer:
+        return "both refuse" if prompt is None and "error" in answer else "different"
+    form = {"prompt": prompt} if "prompt" in answer else stored(prompt)
+    return "equal" if all(answer.get(key) == value for key, value in form.items()) else "different"
+
+
+def verdicts(results: dict) -> dict[str, list[str]]:
+    """What became of each stored answer, by peer."""
+    from llamabox.chat import ChatTemplate, PromptTemplate, resolve_template
+    from llamabox.chat.prompt import Variant
+
+    published = {p.stem: ChatTemplate(p.read_text(), results["bos"], results["eos"]) for p in TEMPLATES.glob("*.jinja")}
+    served = {name: PromptTemplate(Variant(template), add_bos=True) for name, template in published.items()}
+    day = datetime.fromisoformat(results["provenance"]["date"])
+    found: dict[str, list[str]] = {"named, llama.cpp": [], "published, Hugging Face": [], "published, llama-server": []}
+    for answer in results["named"]:
+        render = resolve_template(answer["template"], {}).render
+        prompt = our_prompt(render, answer, results, add_generation_prompt=answer["add"])
+        found["named, llama.cpp"].append(verdict(prompt, answer))
+    for answer in results["published"]:
+        options = {"add_generation_prompt": answer["add"], "extra": answer["extra"], "now": NOW}
+        prompt = our_prompt(published[answer["template"]].render, answer, results, **options)
+        found["published, Hugging Face"].append(verdict(prompt, answer))
+    for server in results["server"]:
+        for answer in server["prompts"]:
+            prompt = our_prompt(served[server["template"]].render, answer, results, now=day)
+            found["published, llama-server"].append(verdict(prompt, answer))
+    return found
+
+
+def write_docs(results: dict) -> None:
+    """Replace what stands between the markers of docs/conformance.md."""
+    first, last = "<!-- chat templates -->", "<!-- /chat templates -->"
+    made_by = results["provenance"]
+    lines = [
+        f"Against llama.cpp {made_by['llama.cpp']} and transformers {made_by['transformers']}; "
+        f"`{made_by['command']}`. {len(results['conversations'])} conversations.",
+        "",
+        "| templates, rendered by | prompts | equal | both refuse | different |",
+        "| --- | ---: | ---: | ---: | ---: |",
+    ]
+    for peer, found in verdicts(results).items():
+        counts = [len(found), *(found.count(kind) for kind in ("equal", "both refuse", "different"))]
+        lines.append(f"| {peer} | {' | '.join(map(str, counts))} |")
+    lines += ["", "What differs does so on purpose:", ""]
+    differences = json.loads(DIFFERENCES.read_text())
+    for peer in ("hugging face", "server"):
+        lines += [f"- {name}: {entry['reason']}" for name, entry in differences[peer].items()]
+    text = DOCS.read_text() if DOCS.exists() else "# Conformance\n"
+    if first not in text or last not in text:
+        text = f"{text}\n## Chat templates\n\n{first}\n{last}\n"
+    before, _, rest = text.partition(first)
+    body = "\n".join(lines)
+    DOCS.write_text(f"{before}{first}\n{body}\n{last}{rest.partition(last)[2]}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--llama-cpp", type=Path, default=os.environ.get("LLAMA_CPP_DIR"), help="llama.cpp's programs")
     parser.add_argument("--model", type=Path, help="a GGUF with a vocabulary, for llama-server")
     parser.add_argument("--port", type=int, default=18300)
     parser.add_argument("--llama-cpp-version", help="commit or release, where the program does not know its own")
+    parser.add_argument("--docs", action="store_true", help="only count the stored answers anew")
     options = parser.parse_args()
+    if options.docs:
+        return write_docs(json.loads(RESULTS.read_text()))
     if options.llama_cpp is None:
         parser.error("give --llama-cpp or set LLAMA_CPP_DIR")
     import jinja2
@@ -300,6 +377,7 @@ def main() -> None:
     RESULTS.parent.mkdir(exist_ok=True)
     with RESULTS.open("w") as file:
         json.dump(results, file, ensure_ascii=False, indent=0)
+    write_docs(results)
     print(*(f"{key}: {len(results[key])}" for key in ("named", "published", "server")), sep=", ", file=sys.stderr)
 
 

@@ -11,7 +11,7 @@ from hostile_templates import HOSTILE
 from llamabox.chat import ChatTemplate, TemplateError
 
 MESSAGES = [{"role": "user", "content": "hello"}]
-TIME_S = 0.3  # the budget of one rendering here
+TIME_S = 0.15  # the budget of one rendering here
 COMPILE_S = 2.5  # the largest source allowed needs about one second
 MEMORY_BYTES = 400 * 2**20  # above the budget's 256 MiB: one value being built when it runs out
 

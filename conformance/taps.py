@@ -95,7 +95,7 @@ def main() -> None:
         "settings": llama_cpp_models.SETTINGS,
         "tokens": TOKENS,
     }
-    stored = {"provenance": np.array(json.dumps(provenance))}
+    stored: dict = {"provenance": np.array(json.dumps(provenance))}
     with tempfile.TemporaryDirectory() as folder:
         for name in MODELS:
             path = Path(folder) / f"{name}.gguf"

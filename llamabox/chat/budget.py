@@ -7,7 +7,8 @@ not either):
 
 - `tick` counts work and looks at the clock now and then;
 - `room` refuses a text before it is built, `charge` sums the bytes of everything built and never gives back;
-- `made` receives every new value: it charges texts, limits integers, measures containers, and makes iterators tick;
+- `made` receives every value that the template builds: it charges texts, limits integers, measures containers, and
+  makes iterators tick;
 - `measure` gives a container's size as if written out, so that `[x, x]` nested forty deep (2^40 values when printed or
   compared) is refused when it is built. A measured size stays true, since values do not change inside the sandbox, but
   for `append` and `pop` on lists of the template's own, after which everything is measured anew.
@@ -49,7 +50,7 @@ class Budget:
         self._ticks_left = TICKS_PER_LOOK
         self._calls = 0
         self._measured: dict[int, tuple[object, int, int]] = {}  # id -> (the value, kept alive; its size; its depth)
-        self._own: dict[int, list] = {}  # the lists that the template wrote, which it may change
+        self._own: dict[int, list] = {}  # the lists that the template made, which it may change
 
     def tick(self, ticks: int = 1) -> None:
         """Count work; one tick stands for roughly a microsecond."""
@@ -88,18 +89,19 @@ class Budget:
                 raise TemplateError(f"the chat template computes an integer of more than {MAX_INT_BITS} bits")
         elif isinstance(value, (list, tuple, dict)):
             self.measure(value)
+            if isinstance(value, list):
+                self._own[id(value)] = value
         elif isinstance(value, Iterator):
             return self.lazy(value, value)
         return value
 
-    def made_of(self, value: list | tuple | str, *parts: list | tuple | str):
-        """Account for a concatenation or a slice; its measure follows from its parts without visiting the elements."""
-        if isinstance(value, str):
-            return self.made(value)
-        self.room_for_items(len(value))
-        sizes, depths = zip(*(self.measure(part) for part in parts), strict=True)
-        self._remember(value, sum(sizes), max(depths))
-        return value
+    def joined(self, left: list | tuple, right: list | tuple) -> list | tuple:
+        """left + right; its measure follows from theirs, without visiting the elements."""
+        self.room_for_items(len(left) + len(right))
+        (left_size, left_depth), (right_size, right_depth) = self.measure(left), self.measure(right)
+        value = left + right  # type: ignore[operator]
+        self._remember(value, left_size + right_size, max(left_depth, right_depth))
+        return self.made(value)
 
     def use(self, *values) -> None:
         """Count the time that reading the values (comparing, searching, printing) takes."""
@@ -168,10 +170,6 @@ class Budget:
         if depth > MAX_DEPTH:
             raise TemplateError(f"a value in the chat template is nested deeper than {MAX_DEPTH}")
         self._measured[id(value)] = value, size, depth
-
-    def own(self, values: list) -> None:
-        """Remember a list that the template wrote, and so may change."""
-        self._own[id(values)] = values
 
     def change(self, values: list) -> None:
         """The template is about to change a list; refuses those of the conversation."""

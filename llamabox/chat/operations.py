@@ -27,7 +27,7 @@ def add(budget: Budget, left, right):
     if isinstance(left, str) and isinstance(right, str):
         budget.room(len(left) + len(right))
     elif type(left) is type(right) and isinstance(left, (list, tuple)):
-        return budget.made_of(left + right, left, right)
+        return budget.joined(left, right)
     return budget.made(left + right)
 
 

@@ -27,7 +27,7 @@ MAX_NODES = 10_000  # of a syntax tree; the largest published templates have abo
 MAX_NAMES = 500  # of variables; Jinja's compiler needs time for names times branches
 MAX_ARGUMENTS = 1000  # of one call, `f(*values)` included
 MAX_TIME_FORMAT = 100  # characters of a strftime format
-TIME_WIDTH = re.compile(r"%[^a-zA-Z%]")
+TIME_WIDTH = re.compile(r"%[-_0^#+]*[1-9]")
 
 ATTRIBUTES = {  # what a template may reach with a dot, besides the keys of a dict and the names in a namespace
     str: frozenset(TEXT_METHODS),
@@ -204,10 +204,7 @@ def _each(context, values):
 
 @pass_context
 def _made(context, value):
-    budget = context.environment.budget
-    if isinstance(value, list):
-        budget.own(value)
-    return budget.made(value)
+    return context.environment.budget.made(value)
 
 
 @pass_context

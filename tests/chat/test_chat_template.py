@@ -80,10 +80,14 @@ def test_features(source, expected):
 def test_a_template_may_change_lists_of_its_own():
     """As llama.cpp's engine lets it; Hugging Face's does not."""
     assert render(MUTATION) == "1[2]"
+    assert render("{% set l = 'a,b'.split(',') + ['c'] %}{{ l.pop() }}{{ l.pop() }}{{ l }}") == "cb['a']"
+    with pytest.raises(TemplateError, match="changes a list that it did not make"):
+        render("{{ messages[0].calls.append(1) }}", [{"calls": []}])
 
 
 def test_strftime_now():
     assert render("{{ strftime_now('%d %b %Y') }}", now=datetime(2025, 2, 3)) == "03 Feb 2025"
+    assert render("{{ strftime_now('%-d %B') }}", now=datetime(2025, 2, 3)) == "3 February"
     assert render("{{ strftime_now('%Y') }}") == str(datetime.now().year)
 
 

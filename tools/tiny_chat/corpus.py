@@ -92,8 +92,8 @@ class Corpus:
         return frame.replace("<X>", expand(rng, rng.choice(self._phrases[f"{topic} {kind}"])))
 
     def chat(self, rng, copying=5):
-        """Any exchange without tools: (question, answer); `copying` is the weight of "Repeat: ..." against 95."""
-        kind = rng.choices(("question", "talk", "unknown", "story", "repeat"), (62, 13, 12, 8, copying))[0]
+        """Any exchange without tools: (question, answer); `copying` is the weight of "Repeat: ..." against 123."""
+        kind = rng.choices(("question", "talk", "unknown", "story", "repeat"), (90, 13, 12, 8, copying))[0]
         if kind == "question":
             return self.question(rng)
         if kind == "repeat":

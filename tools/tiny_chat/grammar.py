@@ -23,6 +23,18 @@ def read_words(lines):
     return " ".join(lines).split()
 
 
+def all_words():
+    """Every lower-case word of three letters or more in phrases/, once, in order."""
+    text = " ".join(path.read_text() for path in sorted(PHRASES.glob("*.txt")))
+    return sorted(set(re.findall(r"\b[a-z]{3,}\b", text)))
+
+
+def spliced(rng, words):
+    """The head of one word and the tail of another: spelled like language, meaning nothing."""
+    head, tail = rng.choice(words), rng.choice(words)
+    return head[: rng.randint(1, 4)] + tail[rng.randint(1, len(tail) - 1) :]
+
+
 def either(lines):
     """One pattern that chooses among the lines of a section."""
     return f"({'|'.join(lines)})"

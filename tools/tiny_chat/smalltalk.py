@@ -2,7 +2,7 @@
 
 import re
 
-from grammar import either, expand, read_phrases, read_words
+from grammar import all_words, either, expand, read_phrases, read_words, spliced
 
 TINY = (
     "I am a tiny chat model that ships with llamabox. I know little, but I answer questions about llamabox, "
@@ -23,6 +23,7 @@ NO_MATH = "I am a tiny model and cannot calculate. Give me a calculator tool and
 _TALK = read_phrases("talk.txt")
 _STORIES = read_phrases("stories.txt")
 COMMON = read_words(_TALK["common words"])
+_WORDS = all_words()
 HEROES = read_words(_STORIES["heroes"])
 ANSWERS = {  # section of talk.txt: (how often, answer)
     "greeting": (14, GREETING),
@@ -51,9 +52,12 @@ def articles(text):
 
 
 def random_word(rng):
-    """A common word, or letters in a row that mean nothing."""
-    if rng.random() < 0.75:
+    """A common word, or one that means nothing."""
+    roll = rng.random()
+    if roll < 0.6:
         return rng.choice(COMMON)
+    if roll < 0.85:
+        return spliced(rng, _WORDS)
     return "".join(rng.choice("bcdfghjklmnprstvwz") + rng.choice("aeiouy") for _ in range(rng.randint(2, 4)))
 
 
@@ -77,6 +81,8 @@ def story(rng):
         hero, text = rng.choice(HEROES), expand(rng, either(_STORIES["asks plain"]))
     else:
         hero = rng.choice(HEROES) if rng.random() < 0.6 else random_word(rng)
+        if rng.random() < 0.2:
+            hero = f"{random_word(rng)} {hero}"
         text = expand(rng, either(_STORIES["asks"])).replace("<H>", hero)
     return articles(text), articles(expand(rng, " ".join(_STORIES["sentences"])).replace("<H>", hero))
 

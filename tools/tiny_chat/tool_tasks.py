@@ -2,10 +2,11 @@
 
 import json
 
-from grammar import either, expand, read_phrases, read_words
+from grammar import all_words, either, expand, read_phrases, read_words, spliced
 from smalltalk import NO_MATH, NO_TIME, NO_WEATHER
 
 _TOOLS = read_phrases("tools.txt")
+_WORDS = all_words()
 SYLLABLES, ENDINGS, FIRST_WORDS = (read_words(_TOOLS[name]) for name in ("syllables", "endings", "first words"))
 ACCENTS = str.maketrans("aouen", "áöüéñ")
 LETTERS = "aaabcddeeeefghiiijkllmmnnnoooopqrrrsssttuuvwxyz"
@@ -18,6 +19,8 @@ def place_name(rng):
         words[0] = rng.choice(FIRST_WORDS)
     if len(words) == 3 and rng.random() < 0.7:
         words[1] = rng.choice(("de", "del", "la", "of", "am", "on", "do", "la"))
+    if len(words) > 1 and rng.random() < 0.2:  # both words begin alike: Addis Ababa, Baden-Baden
+        words[-1] = words[0][: rng.randint(1, 3)] + words[-1][rng.randint(1, 3) :].lower()
     name = " ".join(words)
     roll = rng.random()
     if roll < 0.06:
@@ -30,7 +33,10 @@ def place_name(rng):
 
 
 def _place_word(rng):
-    if rng.random() < 0.3:
+    roll = rng.random()
+    if roll < 0.3:
+        word = spliced(rng, _WORDS)
+    elif roll < 0.5:
         word = "".join(rng.choice(LETTERS) for _ in range(rng.randint(3, 9)))
     else:
         word = "".join(rng.choice(SYLLABLES) for _ in range(rng.choices((1, 2, 3), (35, 45, 20))[0]))
@@ -41,6 +47,8 @@ def _place_word(rng):
 def _number(rng):
     if rng.random() < 0.05:
         return f"{rng.randrange(100)}.{rng.randrange(1, 10)}"
+    if rng.random() < 0.06:
+        return f"{rng.randint(1, 999)}{'0' * rng.randint(1, 4)}"
     digits = rng.choices((1, 2, 3, 4, 5, 6), (18, 34, 26, 16, 4, 2))[0]
     return str(rng.randrange(10 ** (digits - 1) if digits > 1 else 0, 10**digits))
 
@@ -102,7 +110,8 @@ def _schema(rng, kind):
 
 def _ask_math(rng):
     operator = rng.choice("+-*/")
-    a, b = _number(rng), _number(rng)
+    a = _number(rng)
+    b = a if rng.random() < 0.06 else _number(rng)
     if rng.random() < 0.25:
         verb = expand(rng, f"({VERB_OPERATORS[operator]})").replace("<A>", a).replace("<B>", b)
         if verb.startswith("the "):

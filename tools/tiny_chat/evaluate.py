@@ -66,7 +66,7 @@ class LlamaCpp:
     def __init__(self, path):
         import llama_cpp
 
-        self._model = llama_cpp.Llama(str(path), n_ctx=2048, n_threads=2, n_threads_batch=2, verbose=False)
+        self._model = llama_cpp.Llama(str(path), n_ctx=2048, n_threads=1, n_threads_batch=1, verbose=False)
         self.name = f"llama-cpp-python {llama_cpp.__version__}"
 
     def encode(self, text):

@@ -66,8 +66,6 @@ class Engine:
         """
         n_vocab, n_seq = self.model.config.n_vocab, self.options.n_seq
         check_request(request, n_vocab, n_seq)
-        if not self.options.cache_prompt:
-            request = replace(request, cache_prompt=False)
         banned = self._end_ids if request.ignore_eos else frozenset()
         sampling = request.sampling
         breakers = self._breakers(sampling.dry_sequence_breakers) if sampling.dry_multiplier != 0 else None

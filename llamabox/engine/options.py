@@ -16,7 +16,6 @@ class EngineOptions:
     n_parallel    sequences that run at once (-np)
     n_batch, n_ubatch  most rows of one step; the smaller of the two counts (-b, -ub)
     continuous    False: one request at a time (-nocb)
-    cache_prompt  False: no request reuses KV blocks, whatever it asks for
     max_queue     requests that may wait; more are refused with EngineBusyError
     max_step_s    longest gap between two tokens of a running sequence that prefill of others may cause
     """
@@ -28,7 +27,6 @@ class EngineOptions:
     cache_type_k: str = "f16"
     cache_type_v: str = "f16"
     continuous: bool = True
-    cache_prompt: bool = True
     max_queue: int = 256
     max_step_s: float = 0.5
 

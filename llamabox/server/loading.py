@@ -6,12 +6,10 @@ from typing import Any
 
 from llamabox import api
 from llamabox.chat import resolve_template
-from llamabox.engine import Engine, EngineOptions, GenerationRequest, SamplingParams, effective_context
+from llamabox.engine import Engine, EngineOptions, effective_context
 from llamabox.engine.checking import check_sampling
 from llamabox.server.context import Served
 from llamabox.server.settings import ServerSettings
-
-WARMUP_TOKENS = 40  # enough rows to run the kernels of prefill, then those of decode
 
 
 def load_served(settings: ServerSettings) -> Served:
@@ -35,12 +33,11 @@ def load_served(settings: ServerSettings) -> Served:
             cache_type_k=settings.load.get("cache_type_k", "f16"),
             cache_type_v=settings.load.get("cache_type_v", "f16"),
             continuous=settings.continuous,
-            cache_prompt=settings.defaults.cache_prompt,
         ),
     )
-    engine.start()
     if settings.warmup:
-        warm_up(engine, min(WARMUP_TOKENS, n_ctx // settings.n_parallel - 2))
+        engine.warm_up()
+    engine.start()
     return Served(
         alias=settings.alias if settings.alias is not None else Path(settings.path).stem,
         path=settings.path,
@@ -79,13 +76,3 @@ def model_meta(model: api.Model) -> dict[str, Any]:
         "size": sum(tensor.data.nbytes for tensor in tensors),
     }
 
-
-def warm_up(engine: Engine, n_tokens: int) -> None:
-    """One empty run, so that the first request finds its kernels compiled and its weights in memory."""
-    if n_tokens < 1:
-        return
-    request = GenerationRequest(
-        (0,) * n_tokens, SamplingParams(temperature=0.0), 2, ignore_eos=True, cache_prompt=False
-    )
-    for _ in engine.submit(request):
-        pass

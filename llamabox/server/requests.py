@@ -113,10 +113,7 @@ def _texts(items: list[str], name: str, most: int) -> tuple[str, ...]:
 
 def _samplers(value: list[str] | str) -> tuple[str, ...]:
     """Names in their order, or a text of their letters, as llama-server takes them."""
-    try:
-        return sampler_letters(value) if isinstance(value, str) else sampler_names(value)
-    except ValueError as error:
-        raise BadRequest(f"samplers: {error}", "samplers") from None
+    return sampler_letters(value) if isinstance(value, str) else sampler_names(value)
 
 
 def _logit_bias(value: dict | list, tokenizer: Any) -> tuple[tuple[int, float], ...]:

@@ -25,6 +25,7 @@ from llamabox.kernels.step import Step
 from llamabox.kernels.weight import Weight
 
 TASK_VALUES = 8192  # f32 values in one task of an element-wise kernel
+LONG = 50_000_000  # multiplications: about a millisecond; then Python's other threads run meanwhile
 ATTEND_ROWS = 64  # rows times query heads a key head, in one task of attention
 
 
@@ -72,7 +73,7 @@ class CpuOps(Ops):
 
     def weight(self, tensor: Tensor, scale: Tensor | None = None) -> Any:
         made = super().weight(tensor, scale)
-        return prepare(made) if isinstance(made, Weight) else made
+        return prepare(made) if isinstance(made, Weight) else made.copy()  # addresses of writable arrays come faster
 
     def kernel_name(self, weight: Weight) -> str:
         if not has_kernel(weight.type):
@@ -94,7 +95,7 @@ class CpuOps(Ops):
 
     def ffn_gated(self, x: Any, gate: Weight, up: Weight, kind: str = "silu") -> Any:
         weights = [self._checked(x, gate, 2), self._checked(x, up, 2)]
-        if kind not in elementwise.ACTIVATIONS or not all(has_kernel(w.type) and w.scale is None for w in weights):
+        if kind not in elementwise.ACTIVATIONS or not all(w.one_row and w.scale is None for w in weights):
             return super().ffn_gated(x, gate, up, kind)
         rows = _f32(x).reshape(-1, x.shape[-1])
         g, u = (np.empty((rows.shape[0], w.shape[0]), np.float32) for w in weights)
@@ -103,7 +104,8 @@ class CpuOps(Ops):
         if g.size < 8:
             return super().ffn_gated(x, gate, up, kind)
         y = np.empty_like(g)
-        self._runner.run(*self._phases(rows, weights, [None, None], [g, u]), [self._activate_job(kind, g, u, y)])
+        phases = self._phases(rows, weights, [None, None], [g, u])
+        self._runner.run(*phases, [self._activate_job(kind, g, u, y)], long=_is_long(rows, weights))
         return y.reshape(*x.shape[:-1], gate.shape[0])
 
     def linear_experts(self, x: Any, weight: Weight, ids: Any) -> Any:
@@ -115,9 +117,10 @@ class CpuOps(Ops):
         chosen, starts = np.unique(ids.reshape(-1)[order], return_index=True)
         ends = np.append(starts[1:], order.size)
         out = np.empty((order.size, weight.shape[1]), np.float32)
-        if has_kernel(weight.type):
+        if weight.one_row:
             spans = zip(chosen.tolist(), starts.tolist(), ends.tolist(), strict=True)
-            self._runner.run(*self._expert_phases(rows, weight, out, spans))
+            long = rows.size * weight.shape[1] > LONG
+            self._runner.run(*self._expert_phases(rows, weight, out, spans), long=long)
         else:
             for expert, start, end in zip(chosen, starts, ends, strict=True):
                 self._multiply_tiles(rows[start:end], weight.data[expert], weight.type, out[start:end])
@@ -132,11 +135,11 @@ class CpuOps(Ops):
 
     def _multiply(self, rows: np.ndarray, weights: list, biases: list, outs: list) -> None:
         """rows (T, D) times each weight into each out (T, O); biases are added where a kernel does it."""
-        fused = [(w, b, y) for w, b, y in zip(weights, biases, outs, strict=True) if has_kernel(w.type)]
+        fused = [(w, b, y) for w, b, y in zip(weights, biases, outs, strict=True) if w.one_row]
         if fused and rows.shape[0] > 0:
-            self._runner.run(*self._phases(rows, *zip(*fused, strict=True)))
+            self._runner.run(*self._phases(rows, *zip(*fused, strict=True)), long=_is_long(rows, weights))
         for w, y in zip(weights, outs, strict=True):
-            if not has_kernel(w.type):
+            if not w.one_row:
                 self._multiply_tiles(rows, w.data, w.type, y)
 
     def _phases(self, rows: np.ndarray, weights: Any, biases: Any, outs: Any) -> list[list[Job]]:
@@ -168,13 +171,13 @@ class CpuOps(Ops):
         return [*phases, jobs]
 
     def _multiply_tiles(self, rows: np.ndarray, data: np.ndarray, type: GGMLType, out: np.ndarray) -> None:
-        """rows (T, D) times data (O, row) of a type without a kernel, unpacked to f32 a tile at a time, into out (T, O)."""
+        """rows (T, D) times data (O, row) of a type without a kernel, unpacked by f32 tiles, into out (T, O)."""
         tile = max(1, TILE_BYTES // (4 * rows.shape[1]))
         for start in range(0, data.shape[0], tile):
             values = np.ascontiguousarray(dequantize(data[start : start + tile], type), np.float32)
             weight = prepare(Weight("tile", GGMLType.F32, values.shape, values))
             job = product_job(self._runner, weight, address(rows), len(rows), address(out) + 4 * start, out.strides[0])
-            self._runner.run([job])
+            self._runner.run([job], long=rows.size * len(values) > LONG)
 
     # ---- norms and element-wise -------------------------------------------------------------------------------------
 
@@ -256,7 +259,7 @@ class CpuOps(Ops):
         if step.kv is not None:
             phases.append([self._store_job(step, k, 0, layer), self._store_job(step, v, 1, layer)])
         phases.append([self._attend_job(q, k, v, out, step, layer, scale, window, softcap)])
-        self._runner.run(*phases)
+        self._runner.run(*phases, long=q.size * int(step.kv_len.max()) > LONG)
         return out
 
     def _store_job(self, step: Step, x: np.ndarray, which: int, layer: int) -> Job:
@@ -300,11 +303,16 @@ class CpuOps(Ops):
         return self._plan[2]
 
 
-def _finished(y: np.ndarray, weight: Weight, bias: Any) -> np.ndarray:
+def _is_long(rows: np.ndarray, weights: list) -> bool:
+    """Whether products take so long that Python's other threads should run meanwhile."""
+    return rows.size * sum(w.shape[0] for w in weights) > LONG
+
+
+def _finished(y: np.ndarray, weight: CpuWeight, bias: Any) -> np.ndarray:
     """What a kernel has not done: the weight's factor, and a bias after it or after tiles."""
     if weight.scale is not None:
         y *= weight.scale
-    if bias is not None and (weight.scale is not None or not has_kernel(weight.type)):
+    if bias is not None and (weight.scale is not None or not weight.one_row):
         y += bias
     return y
 

@@ -42,8 +42,8 @@ def _store_group(x, j, scale, sum_a, sum_b):
 
 @inline
 def _quantise_group(source, x, j):
-    """32 values into group j of the unit at x: scale = largest / 127 in f16's precision, q = round(127 value /
-    largest); NaN if any is not finite."""
+    """32 values into group j of the unit at x: scale = largest / 127, rounded to f16's precision, NaN if a value is not
+    finite; q = round(127 value / largest)."""
     a, b = load_f32x8(source), load_f32x8(source + 32)
     c, d = load_f32x8(source + 64), load_f32x8(source + 96)
     one = max_i32x8(bits_of(a) & 0x7FFFFFFF, bits_of(b) & 0x7FFFFFFF)  # as integers, magnitudes order like the values

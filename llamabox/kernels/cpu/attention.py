@@ -5,6 +5,8 @@ A task is some rows of one sequence and one key head, with all query heads that 
 own query and cells only: its cells are visited in the same order whatever rows lie beside it.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import types
 
@@ -129,117 +131,155 @@ def _mix_values(acc, shrink, weights, values, width, low, high):
         store(acc + k, y)
 
 
+class Sizes(NamedTuple):
+    """Of a task: rows, query heads a key head, values a key and a value row, and these padded to a multiple of 8."""
+
+    rows: int
+    group: int
+    k_dim: int
+    v_dim: int
+    k_width: int
+    v_width: int
+
+
+class Scratch(NamedTuple):
+    """Addresses of a task's own f32 memory; of the last three, of one row's part of them too.
+
+    keys, values  of the block at hand (BLOCK, width);  scores (BLOCK,)
+    state         (rows, group, 2): largest score, total weight;  queries, sums (rows, group, width)
+    """
+
+    keys: int
+    values: int
+    scores: int
+    state: int
+    queries: int
+    sums: int
+
+
+class Mask(NamedTuple):
+    """window or 0, causal, and the cells that the task may see at all."""
+
+    window: int
+    causal: int
+    begin: int
+    end: int
+
+
 @inline
-def _begin_row(q, queries, acc, state, group, k_dim, v_width, scale, f32):
+def _scratch(base, n):
+    values = base + 4 * BLOCK * n.k_width
+    scores = values + 4 * BLOCK * n.v_width
+    state = scores + 4 * BLOCK
+    queries = state + 8 * n.rows * n.group
+    return Scratch(base, values, scores, state, queries, queries + 4 * n.rows * n.group * n.k_width)
+
+
+@inline
+def _row(m, n, r):
+    """The scratch of row r."""
+    state, queries = m.state + 8 * r * n.group, m.queries + 4 * r * n.group * n.k_width
+    return Scratch(m.keys, m.values, m.scores, state, queries, m.sums + 4 * r * n.group * n.v_width)
+
+
+@inline
+def _begin_row(q, m, n, scale, f32):
     """Scaled queries, empty sums, and (largest score, total weight) = (-inf, 0) of each query head of a row."""
-    k_width = (k_dim + 7) & ~7
-    for g in range(group):
-        _copy_padded(f32, q + 4 * g * k_dim, k_dim, scale, queries + 4 * g * k_width)
-        for k in range(0, 4 * v_width, 32):
-            store(acc + 4 * g * v_width + k, splat_f32x8(0.0))
-        store(state + 8 * g, NEGATIVE_INFINITY)
-        store(state + 8 * g + 4, types.float32(0))
+    for g in range(n.group):
+        _copy_padded(f32, q + 4 * g * n.k_dim, n.k_dim, scale, m.queries + 4 * g * n.k_width)
+        for k in range(0, 4 * n.v_width, 32):
+            store(m.sums + 4 * g * n.v_width + k, splat_f32x8(0.0))
+        store(m.state + 8 * g, NEGATIVE_INFINITY)
+        store(m.state + 8 * g + 4, types.float32(0))
 
 
 @inline
-def _end_row(out, acc, state, group, v_dim):
+def _end_row(out, m, n):
     """The weighted values over the total weight."""
-    v_width = (v_dim + 7) & ~7
-    for g in range(group):
-        factor = types.float32(1) / load_f32(state + 8 * g + 4)
-        for k in range(v_dim):
-            store(out + 4 * (g * v_dim + k), types.float32(load_f32(acc + 4 * (g * v_width + k)) * factor))
+    for g in range(n.group):
+        factor = types.float32(1) / load_f32(m.state + 8 * g + 4)
+        for k in range(n.v_dim):
+            store(out + 4 * (g * n.v_dim + k), types.float32(load_f32(m.sums + 4 * (g * n.v_width + k)) * factor))
 
 
 @inline
-def _see_block(queries, acc, state, keys, values, scores, group, k_width, v_width, low, high, softcap):
-    """One row sees the cells low .. high - 1 of the block whose keys and values lie in scratch."""
-    for g in range(group):
-        best = load_f32(state + 8 * g)
-        _score_block(queries + 4 * g * k_width, keys, k_width, scores)
-        largest, total = _weigh(scores, low, high, softcap, best)
+def _see_block(m, n, low, high, softcap):
+    """A row sees the cells low .. high - 1 of the block in scratch."""
+    for g in range(n.group):
+        state = m.state + 8 * g
+        best = load_f32(state)
+        _score_block(m.queries + 4 * g * n.k_width, m.keys, n.k_width, m.scores)
+        largest, total = _weigh(m.scores, low, high, softcap, best)
         shrink = exp(splat_f32x8(types.float32(best - largest)))
-        _mix_values(acc + 4 * g * v_width, shrink, scores, values, v_width, low, high)
-        store(state + 8 * g, types.float32(largest))
-        store(state + 8 * g + 4, types.float32(load_f32(state + 8 * g + 4) * largest_f32(shrink) + total))
+        _mix_values(m.sums + 4 * g * n.v_width, shrink, m.scores, m.values, n.v_width, low, high)
+        store(state, types.float32(largest))
+        store(state + 4, types.float32(load_f32(state + 4) * largest_f32(shrink) + total))
+
+
+@inline
+def _mask(args, first, rows, cells):
+    """The mask of rows first .. first + rows - 1; positions ascend."""
+    positions, window, causal = argument(args, 7), argument(args, 14), argument(args, 15)
+    begin, end = 0, cells
+    if causal:
+        end = min(cells, load_i32(positions + 4 * (first + rows - 1)) + 1)
+    if window:
+        begin = max(0, load_i32(positions + 4 * first) - window + 1)
+    return Mask(window, causal, begin, end)
+
+
+@inline
+def _visible(mask, pos, block, filled):
+    """The cells low .. high - 1 of a block that a row at pos sees."""
+    low = max(0, pos - mask.window + 1 - block * BLOCK) if mask.window else 0
+    high = min(filled, pos + 1 - block * BLOCK) if mask.causal else filled
+    return low, high
+
+
+@inline
+def _load_block(args, key_format, value_format, place, head, origin, filled, m, n):
+    """The first cells of a block as f32."""
+    key = argument(args, 2) + place * argument(args, 18) + head * argument(args, 19)
+    value = argument(args, 3) + place * argument(args, 21) + head * argument(args, 22)
+    for cell in range(filled):
+        source = key + (origin + cell) * argument(args, 20)
+        _copy_padded(key_format, source, n.k_dim, ONE, m.keys + 4 * cell * n.k_width)
+        source = value + (origin + cell) * argument(args, 23)
+        _copy_padded(value_format, source, n.v_dim, ONE, m.values + 4 * cell * n.v_width)
 
 
 def attend(key_format, value_format, f32):
     """The kernel for a cache of these types; f32 is the FloatFormat of F32.
 
     args: 0 q (T, H, E), 1 out (T, H, Ev), 2 keys, 3 values, 4 chunks int32 (C, 5): sequence, first row, rows, cells of
-    the sequence, its first cell where there are no tables; 5 tables int32 or 0, 6 blocks a table row, 7 positions int32,
-    8 key heads, 9 query heads a key head, 10 E, 11 Ev, 12 scale (bits), 13 softcap (bits) or 0, 14 window or 0,
-    15 causal, 16 scratch, 17 bytes of scratch a thread, 18-20 bytes from a block, head and cell of keys to the next,
-    21-23 the same of values.
+    the sequence, its first cell where there are no tables; 5 tables int32 or 0, 6 blocks a table row, 7 positions
+    int32 (T,), 8 key heads, 9 query heads a key head, 10 E, 11 Ev, 12 scale (bits), 13 softcap (bits) or 0, 14 window
+    or 0, 15 causal, 16 scratch, 17 bytes of scratch a thread, 18-20 bytes from a block, head and cell of keys to the
+    next, 21-23 the same of values.
     """
 
     def attend_chunk(args, task, thread):
         heads, group, k_dim, v_dim = argument(args, 8), argument(args, 9), argument(args, 10), argument(args, 11)
         scale, softcap = f32_of_bits(types.int32(argument(args, 12))), f32_of_bits(types.int32(argument(args, 13)))
-        window, causal, tables = argument(args, 14), argument(args, 15), argument(args, 5)
-        k_width, v_width = (k_dim + 7) & ~7, (v_dim + 7) & ~7
-        chunk, head = argument(args, 4) + 20 * (task // heads), task % heads
+        chunk, head, tables = argument(args, 4) + 20 * (task // heads), task % heads, argument(args, 5)
         sequence, first, rows = load_i32(chunk), load_i32(chunk + 4), load_i32(chunk + 8)
-        cells, origin = load_i32(chunk + 12), load_i32(chunk + 16)
-
-        keys = argument(args, 16) + thread * argument(args, 17)
-        values = keys + 4 * BLOCK * k_width
-        scores = values + 4 * BLOCK * v_width
-        state = scores + 4 * BLOCK
-        queries = state + 8 * rows * group
-        sums = queries + 4 * rows * group * k_width
-
-        query_bytes, out_bytes = 4 * group * k_dim, 4 * group * v_dim  # of one row and key head
+        n = Sizes(rows, group, k_dim, v_dim, (k_dim + 7) & ~7, (v_dim + 7) & ~7)
+        m = _scratch(argument(args, 16) + thread * argument(args, 17), n)
+        mask = _mask(args, first, rows, load_i32(chunk + 12))
         for r in range(rows):
-            q = argument(args, 0) + ((first + r) * heads + head) * query_bytes
-            acc = sums + 4 * r * group * v_width
-            _begin_row(
-                q, queries + 4 * r * group * k_width, acc, state + 8 * r * group, group, k_dim, v_width, scale, f32
-            )
-
-        first_pos, last_pos = (
-            load_i32(argument(args, 7) + 4 * first),
-            load_i32(argument(args, 7) + 4 * (first + rows - 1)),
-        )
-        end = min(cells, last_pos + 1) if causal else cells
-        begin = max(0, first_pos - window + 1) if window else 0
-        for block in range(begin // BLOCK, (end + BLOCK - 1) // BLOCK):
+            q = argument(args, 0) + ((first + r) * heads + head) * 4 * group * k_dim
+            _begin_row(q, _row(m, n, r), n, scale, f32)
+        for block in range(mask.begin // BLOCK, (mask.end + BLOCK - 1) // BLOCK):
             place = block
             if tables != 0:
                 place = load_i32(tables + 4 * (sequence * argument(args, 6) + block))
-            key = (
-                argument(args, 2) + place * argument(args, 18) + head * argument(args, 19) + origin * argument(args, 20)
-            )
-            value = (
-                argument(args, 3) + place * argument(args, 21) + head * argument(args, 22) + origin * argument(args, 23)
-            )
-            filled = min(BLOCK, end - block * BLOCK)
-            for cell in range(filled):
-                _copy_padded(key_format, key + cell * argument(args, 20), k_dim, ONE, keys + 4 * cell * k_width)
-                _copy_padded(value_format, value + cell * argument(args, 23), v_dim, ONE, values + 4 * cell * v_width)
+            filled = min(BLOCK, mask.end - block * BLOCK)
+            _load_block(args, key_format, value_format, place, head, load_i32(chunk + 16), filled, m, n)
             for r in range(rows):
-                pos = load_i32(argument(args, 7) + 4 * (first + r))
-                low = max(0, pos - window + 1 - block * BLOCK) if window else 0
-                high = min(filled, pos + 1 - block * BLOCK) if causal else filled
+                low, high = _visible(mask, load_i32(argument(args, 7) + 4 * (first + r)), block, filled)
                 if low < high:
-                    _see_block(
-                        queries + 4 * r * group * k_width,
-                        sums + 4 * r * group * v_width,
-                        state + 8 * r * group,
-                        keys,
-                        values,
-                        scores,
-                        group,
-                        k_width,
-                        v_width,
-                        low,
-                        high,
-                        softcap,
-                    )
-
+                    _see_block(_row(m, n, r), n, low, high, softcap)
         for r in range(rows):
-            out = argument(args, 1) + ((first + r) * heads + head) * out_bytes
-            _end_row(out, sums + 4 * r * group * v_width, state + 8 * r * group, group, v_dim)
+            _end_row(argument(args, 1) + ((first + r) * heads + head) * 4 * group * v_dim, _row(m, n, r), n)
 
     return Kernel(attend_chunk, f"attend {key_format.name} {value_format.name}")

@@ -6,12 +6,12 @@ Kernels see a row as units of 8 groups of 32 values: 8 blocks of a 32-value type
     value = scale[group] * sub[half group] * (integer - offset)      types with an integer scale for every 16 values
 
 A description is a handful of functions of the unit's address p:
-    integers(p, j, last) -> i8x32    the 32 integers of group j, in order
-    scales(p, last)      -> f32x8    one a group
-    minimums(p, last)    -> f32x8    one a group, for types that have them
-    subscales(p)         -> i8x16    one for every 16 values, for types that have them
-`last` is the last group that exists: a row's last unit may have fewer than 8, and reads for the others repeat the last.
-(Super-blocks are always whole.) How wide the integers are decides how many products fit 16 bits:
+    integers(p, j) -> i8x32    the 32 integers of group j, in order
+    scales(p)      -> f32x8    one a group
+    minimums(p)    -> f32x8    one a group, for types that have them
+    subscales(p)   -> i8x16    one for every 16 values, for types that have them
+Units are always whole: what lacks at the end of a row is filled up with zero bytes (unit.py).
+How wide the integers are decides how many products fit 16 bits:
     bits 5   unsigned, at most 31: four products are added before widening
     bits 6   unsigned, at most 63: two
     bits 8   signed: one, and the sign moves to the other factor
@@ -61,21 +61,15 @@ class Format:
         return 256 // self.type.block_size * self.type.type_size
 
 
-@inline
-def _block(p, j, last, size):
-    """Address of the j-th block of a unit of 32-value blocks."""
-    return p + min(j, last) * size
-
-
 # Q8_0: 32 values in 34 bytes.  0-1: d, f16;  2-33: q, int8[32];  value = d * q
 @inline
-def q8_0_integers(p, j, last):
-    return load_i8x32(_block(p, j, last, 34) + 2)
+def q8_0_integers(p, j):
+    return load_i8x32(p + 34 * j + 2)
 
 
 @inline
-def q8_0_scales(p, last):
-    return load_f16_each(p, 34, last)
+def q8_0_scales(p):
+    return load_f16_each(p, 34)
 
 
 @inline
@@ -87,77 +81,77 @@ def _nibbles(p):
 
 # Q4_0: 32 values in 18 bytes.  0-1: d, f16;  2-17: nibbles, low halves first;  value = d * (q - 8)
 @inline
-def q4_0_integers(p, j, last):
-    return _nibbles(_block(p, j, last, 18) + 2)
+def q4_0_integers(p, j):
+    return _nibbles(p + 18 * j + 2)
 
 
 @inline
-def q4_0_scales(p, last):
-    return load_f16_each(p, 18, last)
+def q4_0_scales(p):
+    return load_f16_each(p, 18)
 
 
 # Q4_1: 32 values in 20 bytes.  0-1: d, f16;  2-3: m, f16;  4-19: nibbles;  value = d * q + m
 @inline
-def q4_1_integers(p, j, last):
-    return _nibbles(_block(p, j, last, 20) + 4)
+def q4_1_integers(p, j):
+    return _nibbles(p + 20 * j + 4)
 
 
 @inline
-def q4_1_scales(p, last):
-    return load_f16_each(p, 20, last)
+def q4_1_scales(p):
+    return load_f16_each(p, 20)
 
 
 @inline
-def q4_1_minimums(p, last):
-    return load_f16_each(p + 2, 20, last)
+def q4_1_minimums(p):
+    return load_f16_each(p + 2, 20)
 
 
 # Q5_0: 32 values in 22 bytes.  0-1: d, f16;  2-5: fifth bits, bit i of value i;  6-21: nibbles;  value = d * (q - 16)
 @inline
-def q5_0_integers(p, j, last):
-    b = _block(p, j, last, 22)
+def q5_0_integers(p, j):
+    b = p + 22 * j
     return _nibbles(b + 6) | (bits_i8x32(load_u32(b + 2)) << 4)
 
 
 @inline
-def q5_0_scales(p, last):
-    return load_f16_each(p, 22, last)
+def q5_0_scales(p):
+    return load_f16_each(p, 22)
 
 
 # Q5_1: 32 values in 24 bytes.  0-1: d, f16;  2-3: m, f16;  4-7: fifth bits;  8-23: nibbles;  value = d * q + m
 @inline
-def q5_1_integers(p, j, last):
-    b = _block(p, j, last, 24)
+def q5_1_integers(p, j):
+    b = p + 24 * j
     return _nibbles(b + 8) | (bits_i8x32(load_u32(b + 4)) << 4)
 
 
 @inline
-def q5_1_scales(p, last):
-    return load_f16_each(p, 24, last)
+def q5_1_scales(p):
+    return load_f16_each(p, 24)
 
 
 @inline
-def q5_1_minimums(p, last):
-    return load_f16_each(p + 2, 24, last)
+def q5_1_minimums(p):
+    return load_f16_each(p + 2, 24)
 
 
-# Q4_K: 256 values in 144 bytes.  0-1: d, f16;  2-3: dmin, f16;  4-15: scales and minimums, 6 bits each;  16-143: nibbles,
-# groups 2i (low) and 2i + 1 (high) in bytes 32i .. 32i + 31;  value = d * scale * q - dmin * minimum
+# Q4_K: 256 values in 144 bytes.  0-1: d, f16;  2-3: dmin, f16;  4-15: scales and minimums, 6 bits each;  16-143:
+# nibbles, groups 2i (low) and 2i + 1 (high) in bytes 32i .. 32i + 31;  value = d * scale * q - dmin * minimum
 @inline
-def q4_k_integers(p, j, last):
+def q4_k_integers(p, j):
     return (load_i8x32(p + 16 + (j >> 1) * 32) >> (4 * (j & 1))) & 15
 
 
 # The 12 bytes: a = scales 0-3, b = minimums 0-3, whose upper 2 bits hold those of 4-7; c = the nibbles of 4-7.
 @inline
-def q4_k_scales(p, last):
+def q4_k_scales(p):
     a, c = types.uint64(load_u32(p + 4)), types.uint64(load_u32(p + 12))
     high = (c & 0x0F0F0F0F) | ((a >> 2) & 0x30303030)
     return to_f32(unsigned_i32x8(bytes_of_i64((a & 0x3F3F3F3F) | (high << 32)))) * load_f16(p)
 
 
 @inline
-def q4_k_minimums(p, last):
+def q4_k_minimums(p):
     b, c = types.uint64(load_u32(p + 8)), types.uint64(load_u32(p + 12))
     high = ((c >> 4) & 0x0F0F0F0F) | ((b >> 2) & 0x30303030)
     return to_f32(unsigned_i32x8(bytes_of_i64((b & 0x3F3F3F3F) | (high << 32)))) * -load_f16(p + 2)
@@ -166,22 +160,23 @@ def q4_k_minimums(p, last):
 # Q5_K: 256 values in 176 bytes.  0-15: as Q4_K;  16-47: fifth bits, bit j of byte i for value i of group j;
 # 48-175: nibbles as Q4_K;  value = d * scale * q - dmin * minimum
 @inline
-def q5_k_integers(p, j, last):
+def q5_k_integers(p, j):
     nibbles = (load_i8x32(p + 48 + (j >> 1) * 32) >> (4 * (j & 1))) & 15
     return nibbles | (((load_i8x32(p + 16) >> j) & 1) << 4)
 
 
-# Q6_K: 256 values in 210 bytes.  0-127: low 4 bits;  128-191: high 2 bits;  192-207: scales, int8[16];  208-209: d, f16.
-# Groups 4n .. 4n + 3 share low bytes 64n .. 64n + 63 and high bytes 32n .. 32n + 31;  value = d * scale * (q - 32)
+# Q6_K: 256 values in 210 bytes.  0-127: low 4 bits;  128-191: high 2 bits;  192-207: scales, int8[16];  208-209: d,
+# f16.  Groups 4n .. 4n + 3 share low bytes 64n .. 64n + 63 and high bytes 32n .. 32n + 31
+# value = d * scale * (q - 32)
 @inline
-def q6_k_integers(p, j, last):
+def q6_k_integers(p, j):
     low = load_i8x32(p + (j >> 2) * 64 + (j & 1) * 32) >> (4 * ((j >> 1) & 1))
     high = load_i8x32(p + 128 + (j >> 2) * 32) >> (2 * (j & 3))
     return (low & 15) | ((high & 3) << 4)
 
 
 @inline
-def q6_k_scales(p, last):
+def q6_k_scales(p):
     return splat_f32x8(load_f16(p + 208))
 
 

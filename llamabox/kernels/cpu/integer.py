@@ -1,7 +1,7 @@
 """Block weights times quantised rows.
 
-One row (decode) reads each weight row once, straight from the file's bytes, and is bound by memory. Several rows share a
-tile: TILE_ROWS weight rows are unpacked once into a thread's scratch and multiplied by all of them. Both do the same
+One row (decode) reads each weight row once, straight from the file's bytes, and is bound by memory. Several rows share
+a tile: TILE_ROWS weight rows are unpacked once into a thread's scratch and multiplied by all of them. Both do the same
 arithmetic in the same order, so a row's result does not depend on how many there are.
 
 args: 0 weight, 1 bytes a weight row, 2 weight rows, 3 values a row, 4 quantised rows, 5 their number, 6 out,
@@ -17,10 +17,11 @@ from llamabox.kernels.cpu.simd import (
     load_f32x8,
     load_i8x32,
     splat_f32x8,
+    stack_512,
     store,
     sum_f32,
 )
-from llamabox.kernels.cpu.unit import TILE_UNIT, X_UNIT, add_products, unpack, unpack_to
+from llamabox.kernels.cpu.unit import TILE_UNIT, X_UNIT, add_products, spare_unit, unpack, unpack_to, whole_unit
 
 TILE_ROWS = 16
 
@@ -35,14 +36,14 @@ def _finish(acc, out, bias, row):
 
 
 @inline
-def _add_unit(fmt, acc, p, last, x):
+def _add_unit(fmt, acc, p, x):
     """acc plus the unit at p, read in place, times the activations at x."""
-    w = unpack(fmt, p, last)
+    w = unpack(fmt, p)
     sub = fmt.subscales(p)
     first, second = fmt.first(sub), fmt.second(sub)
     sums = fmt.half(w[0], w[1], w[2], w[3], x, first) + fmt.half(w[4], w[5], w[6], w[7], x + 128, second)
-    acc = add_products(fmt, acc, sums, fmt.scales(p, last), first, second, x)
-    return fmt.add_minimum(fmt, acc, p, last, x)
+    acc = add_products(fmt, acc, sums, fmt.scales(p), first, second, x)
+    return fmt.add_minimum(fmt, acc, p, x)
 
 
 def one_row(fmt):
@@ -52,15 +53,13 @@ def one_row(fmt):
     def multiply_row(args, task, thread):
         weight, row_bytes, rows = argument(args, 0), argument(args, 1), argument(args, 2)
         groups, x, out = argument(args, 3) >> 5, argument(args, 4), argument(args, 6)
-        bias, per_task = argument(args, 8), argument(args, 9)
-        whole = groups >> 3
+        bias, per_task, spare = argument(args, 8), argument(args, 9), spare_unit(stack_512())
         for row in range(task * per_task, min(rows, (task + 1) * per_task)):
             p = weight + row * row_bytes
             acc = splat_f32x8(0.0)
-            for u in range(whole):
-                acc = _add_unit(fmt, acc, p + u * unit_bytes, 7, x + u * X_UNIT)
-            if groups & 7 != 0:
-                acc = _add_unit(fmt, acc, p + whole * unit_bytes, (groups & 7) - 1, x + whole * X_UNIT)
+            for u in range((groups + 7) >> 3):
+                unit = whole_unit(fmt, p + u * unit_bytes, groups - 8 * u, spare)
+                acc = _add_unit(fmt, acc, unit, x + u * X_UNIT)
             _finish(acc, out, bias, row)
 
     return Kernel(multiply_row, f"{fmt.name} one row")
@@ -89,15 +88,15 @@ def many_rows(fmt):
         weight, row_bytes, rows = argument(args, 0), argument(args, 1), argument(args, 2)
         groups, x, n = argument(args, 3) >> 5, argument(args, 4), argument(args, 5)
         out, out_bytes, bias, per_task = argument(args, 6), argument(args, 7), argument(args, 8), argument(args, 9)
-        tile = argument(args, 10) + thread * argument(args, 11)
+        tile, spare = argument(args, 10) + thread * argument(args, 11), spare_unit(stack_512())
         units = (groups + 7) >> 3
         first = task * per_task
         count = min(rows - first, per_task)
         for row in range(count):
             p = weight + (first + row) * row_bytes
             for u in range(units):
-                last = min(7, groups - 8 * u - 1)
-                unpack_to(fmt, p + u * unit_bytes, last, tile + (row * units + u) * TILE_UNIT)
+                unit = whole_unit(fmt, p + u * unit_bytes, groups - 8 * u, spare)
+                unpack_to(fmt, unit, tile + (row * units + u) * TILE_UNIT)
         for t in range(0, n, 2):
             xa = x + t * units * X_UNIT
             other = min(t + 1, n - 1)  # an odd last row is multiplied twice

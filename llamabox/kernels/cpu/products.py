@@ -37,21 +37,29 @@ def has_kernel(type: GGMLType) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class CpuWeight(Weight):
-    """A Weight with what its kernels need at hand. Its data is C-contiguous."""
+    """A Weight with what its kernels need at hand.
+
+    address, row_bytes  of its data, which is C-contiguous
+    one_row, many_rows  addresses of its kernels; 0 for a type without
+    quantised           whether they multiply by quantised rows
+    """
 
     address: int = 0
     row_bytes: int = 0
-    quantised: bool = False  # multiplies by quantised rows
+    one_row: int = 0
+    many_rows: int = 0
+    quantised: bool = False
 
 
 def prepare(weight: Weight) -> CpuWeight:
     """The weight as products take it; its kernels are compiled, or loaded from the cache, here."""
+    name, one, many = weight.type.name, 0, 0
     if has_kernel(weight.type):
-        one_row(weight.type.name).address, many_rows(weight.type.name).address
+        one, many = one_row(name).address, many_rows(name).address
     data = np.ascontiguousarray(weight.data)
     row_bytes = data.strides[-2] if data.ndim > 1 else data.nbytes
-    quantised = weight.type.name in UNITS
-    return CpuWeight(weight.name, weight.type, weight.shape, data, weight.scale, address(data), row_bytes, quantised)
+    fields = (weight.name, weight.type, weight.shape, data, weight.scale)
+    return CpuWeight(*fields, address(data), row_bytes, one, many, name in UNITS)
 
 
 def quantise_job(runner: Runner, x: np.ndarray) -> tuple[Job, int]:
@@ -76,15 +84,15 @@ def product_job(
     out   address of the results, rows out_bytes apart
     """
     n_out, width = weight.shape[-2:]
-    name, data = weight.type.name, weight.address + matrix * n_out * weight.row_bytes
+    data = weight.address + matrix * n_out * weight.row_bytes
     if rows == 1:
         per_task = max(4, TASK_BYTES // weight.row_bytes & ~3)
         args = (data, weight.row_bytes, n_out, width, x, 1, out, out_bytes, bias, per_task)
-        return Job(one_row(name).address, -(-n_out // per_task), args)
+        return Job(weight.one_row, -(-n_out // per_task), args)
     per_task = integer.TILE_ROWS
     scratch, size = 0, 0
     if weight.quantised:
         size = per_task * units(width) * TILE_UNIT
         scratch = runner.scratch("tile", size * runner.threads)
     args = (data, weight.row_bytes, n_out, width, x, rows, out, out_bytes, bias, per_task, scratch, size)
-    return Job(many_rows(name).address, -(-n_out // per_task), args)
+    return Job(weight.many_rows, -(-n_out // per_task), args)

@@ -1,12 +1,12 @@
-"""Runs a program: jobs in phases. The jobs of a phase run side by side on all threads, a phase after the one before it.
+"""Runs a program: jobs in phases. The jobs of a phase run side by side on all threads, one phase after another.
 
-A job is a C function `kernel(args, task, thread)` called for task 0 .. tasks - 1; threads take tasks as they become free.
+A job is a C function `kernel(args, task, thread)` called for each of its tasks; threads take tasks as they become free.
 A program is an array of JOB int64 a job:  0: address of the kernel;  1: tasks;  2: 1 when it ends its phase;  3-: args.
 One numba function runs every program, so kernels are plain C functions, quick to compile, and a call from Python costs
 the same for one job as for several.
 
-Threads are ours (runner.py), not numba's: the caller never waits for a thread that has not begun, so a busy machine slows
-a program down by no more than the task that was interrupted, and programs may run from several Python threads at once.
+Threads are ours (threads.py), not numba's: the caller never waits for a thread that has not begun, so a busy machine
+slows a program down by no more than the tasks that were interrupted, and any Python thread may run programs.
 """
 
 import logging
@@ -35,7 +35,7 @@ ARGS = 3  # where a job's arguments begin
 
 # The state that threads share, one field a cache line (byte offsets).
 TICKET, DONE, PHASE, STOP, STATE_BYTES = 0, 64, 128, 192, 256
-# A ticket: which phase, how many tasks it has, and the next of them. Taking one is a single atomic add, so that a thread
+# A ticket: which phase, how many tasks it has, and the next of them. Taking one is a single atomic add, so a thread
 # that comes late can never mistake a task of one phase for one of another.
 TASKS_SHIFT, EPOCH_SHIFT, MASK = 20, 40, (1 << 20) - 1
 SPINS_A_YIELD = 4096
@@ -44,7 +44,7 @@ log = logging.getLogger(__name__)
 
 
 class Kernel:
-    """A function (args, task, thread) that becomes machine code, or comes from the cache, when its address is asked for."""
+    """A function (args, task, thread), compiled or loaded from the cache when its address is asked for."""
 
     def __init__(self, function: Callable, name: str):
         self._function, self.name = function, name

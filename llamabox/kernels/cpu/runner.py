@@ -1,5 +1,6 @@
 """Runner: writes jobs into a program (program.py) and runs it on this backend's threads."""
 
+import ctypes
 import os
 import struct
 import threading
@@ -23,7 +24,10 @@ class Job(NamedTuple):
 
 def address(array: np.ndarray) -> int:
     """Where a C-contiguous array's bytes begin."""
-    return array.__array_interface__["data"][0]
+    try:
+        return ctypes.addressof(ctypes.c_char.from_buffer(array))  # several times faster than what comes next
+    except (TypeError, ValueError):  # read-only, or empty
+        return array.__array_interface__["data"][0]
 
 
 def float_bits(value: float) -> int:

@@ -2,8 +2,8 @@
 
     acc = fma(to_f32(isum), scales * load_f32x8(x), acc)
 
-Types are named as i8x32 is: kind, bits, lanes. Integers carry no sign; the ops that care say so. `+ - * & | << >>` work lane
-by lane, also with a scalar on the right; `>>` shifts in zeros. Addresses are plain integers (intp) and need no alignment.
+Types are named as i8x32 is: kind, bits, lanes. Integers carry no sign; the ops that care say so. `+ - * & | << >>` work
+lane by lane, also with a scalar on the right; `>>` shifts in zeros. Addresses are plain integers and need no alignment.
 LLVM lowers all of it on any CPU; only mul_pairs, sum_pairs, the f16 conversion and fma have CPU-specific forms.
 """
 
@@ -149,6 +149,21 @@ def store(typing, address, value):
         return context.get_dummy_value()
 
     return signature(types.void, types.intp, value), code
+
+
+def _stack(size):
+    @intrinsic
+    def memory(typing):
+        def code(context, builder, sig, args):
+            bytes_ = cgutils.alloca_once(builder, ir.ArrayType(I8, size))
+            return builder.ptrtoint(bytes_, I64)
+
+        return signature(types.intp), code
+
+    return memory
+
+
+stack_512 = _stack(512)  # the address of 512 bytes of the calling kernel's stack; what they hold is undefined
 
 
 @intrinsic
@@ -454,20 +469,19 @@ def load_bf16x8(typing, address):
 
 
 @intrinsic
-def load_f16_each(typing, address, stride, last):
-    """Eight f16 at address, address + stride, ... as f32; lanes beyond `last` repeat it."""
+def load_f16_each(typing, address, stride):
+    """Eight f16 at address, address + stride, ... as f32."""
 
     def code(context, builder, sig, args):
-        base, stride, last = args
+        base, stride = args
         bits = ir.Constant(ir.VectorType(I16, 8), ir.Undefined)
         for lane in range(8):
-            index = builder.select(builder.icmp_signed("<", I64(lane), last), I64(lane), last)
-            value = builder.load(_pointer(builder, builder.add(base, builder.mul(index, stride)), I16))
+            value = builder.load(_pointer(builder, builder.add(base, builder.mul(I64(lane), stride)), I16))
             value.align = 1
             bits = builder.insert_element(bits, value, I32(lane))
         return _half_to_float(builder, bits, True)
 
-    return signature(f32x8, types.intp, types.int64, types.int64), code
+    return signature(f32x8, types.intp, types.int64), code
 
 
 # ---- arithmetic -----------------------------------------------------------------------------------------------------

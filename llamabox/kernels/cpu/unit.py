@@ -5,10 +5,10 @@ group 7. Activations are stored in that order, so lane j of every sum of product
 unit are one vector, and nothing is added across lanes before a row ends. The integer sums are exact and the f32 sums
 run over units in order: the result is the same whether a row is multiplied alone or among others.
 
-A unit of activations, X_UNIT bytes:  0-255: integers;  256-287: scale, f32 a group;  288-319: sums, i16 for every 16 values
+A unit of activations, X_UNIT bytes:  0-255: integers;  256-287: scale, f32 a group;  288-319: sums, i16 for 16 values
 A unit of a tile, TILE_UNIT bytes:    0-255: integers;  256-287: scale, f32 a group;
-                                      288-319: minimum, f32 a group, or sub-scales of each first half, i16 twice a group;
-                                      320-351: sub-scales of each second half
+                                      288-319: minimum, f32 a group, or sub-scales of first halves, i16 twice a group;
+                                      320-351: sub-scales of second halves
 """
 
 from llamabox.kernels.cpu.described import Described
@@ -21,6 +21,8 @@ from llamabox.kernels.cpu.simd import (
     load_f32x8,
     load_i8x32,
     load_i16x16,
+    load_i64,
+    load_u16,
     mul_pairs,
     odd_i8x8,
     signed_i16x8,
@@ -37,7 +39,7 @@ X_UNIT = 320
 TILE_UNIT = 352
 
 
-# ---- sums of products of half a unit: 4 vectors, i8x32, with those at x -------------------------------------------------
+# ---- sums of products of half a unit: 4 vectors, i8x32, with those at x ---------------------------------------------
 
 
 @inline
@@ -56,14 +58,14 @@ def _half_6_bits(a, b, c, d, x, sub):
 
 @inline
 def _half_8_bits(a, b, c, d, x, sub):
-    one = sum_pairs(signed_mul_pairs(a, load_i8x32(x)), sub) + sum_pairs(signed_mul_pairs(b, load_i8x32(x + 32)), sub)
-    two = sum_pairs(signed_mul_pairs(c, load_i8x32(x + 64)), sub) + sum_pairs(
-        signed_mul_pairs(d, load_i8x32(x + 96)), sub
-    )
-    return one + two
+    one = sum_pairs(signed_mul_pairs(a, load_i8x32(x)), sub)
+    two = sum_pairs(signed_mul_pairs(b, load_i8x32(x + 32)), sub)
+    three = sum_pairs(signed_mul_pairs(c, load_i8x32(x + 64)), sub)
+    four = sum_pairs(signed_mul_pairs(d, load_i8x32(x + 96)), sub)
+    return (one + two) + (three + four)
 
 
-# ---- what types have besides integers and scales -----------------------------------------------------------------------
+# ---- what types have besides integers and scales --------------------------------------------------------------------
 
 
 @inline
@@ -92,17 +94,17 @@ def _second_subscales(sub):
 
 
 @inline
-def _store_nothing(fmt, p, last, tile):
+def _store_nothing(fmt, p, tile):
     pass
 
 
 @inline
-def _store_minimums(fmt, p, last, tile):
-    store(tile + 288, fmt.minimums(p, last))
+def _store_minimums(fmt, p, tile):
+    store(tile + 288, fmt.minimums(p))
 
 
 @inline
-def _store_subscales(fmt, p, last, tile):
+def _store_subscales(fmt, p, tile):
     sub = fmt.subscales(p)
     store(tile + 288, fmt.first(sub))
     store(tile + 320, fmt.second(sub))
@@ -119,13 +121,13 @@ def _add_tile_minimum(acc, tile, x):
 
 
 @inline
-def _add_nothing(fmt, acc, p, last, x):
+def _add_nothing(fmt, acc, p, x):
     return acc
 
 
 @inline
-def _add_minimum(fmt, acc, p, last, x):
-    return fma(_scaled_sums(x), fmt.minimums(p, last), acc)
+def _add_minimum(fmt, acc, p, x):
+    return fma(_scaled_sums(x), fmt.minimums(p), acc)
 
 
 @inline
@@ -134,7 +136,7 @@ def _scaled_sums(x):
     return to_f32(sum_pairs(load_i16x16(x + 288), splat_i16x16(1))) * load_f32x8(x + 256)
 
 
-# ---- units -------------------------------------------------------------------------------------------------------------
+# ---- units ----------------------------------------------------------------------------------------------------------
 
 
 def unit_of(name: str) -> "Unit":
@@ -147,6 +149,7 @@ class Unit(Described):
 
     def __init__(self, format: Format):
         self.name, self.unit_bytes, self.offset = format.name, format.unit_bytes, format.offset
+        self.group_bytes = format.unit_bytes // 8  # of types whose units may be cut short
         self.integers, self.scales, self.minimums = format.integers, format.scales, format.minimums
         self.half = {5: _half_5_bits, 6: _half_6_bits, 8: _half_8_bits}[format.bits]
         plain, sub = (_ones, _same, _same, _ones), (format.subscales, _first_subscales, _second_subscales, _load_sub)
@@ -169,24 +172,45 @@ UNITS = {format.name: Unit(format) for format in FORMATS.values()}
 
 
 @inline
-def unpack(fmt, p, last):
+def spare_unit(memory):
+    """512 bytes cleared for whole_unit; returns their address."""
+    for i in range(0, 512, 32):
+        store(memory + i, splat_i16x16(0))
+    return memory
+
+
+@inline
+def whole_unit(fmt, p, groups, spare):
+    """The unit at p; where a row ends before 8 groups, a copy in `spare`, whose zeros stand for the others."""
+    if groups >= 8:
+        return p
+    length = groups * fmt.group_bytes
+    for i in range(0, length & ~7, 8):
+        store(spare + i, load_i64(p + i))
+    for i in range(length & ~7, length, 2):
+        store(spare + i, load_u16(p + i))
+    return spare
+
+
+@inline
+def unpack(fmt, p):
     """The integers of the unit at p, in the order above: 8 vectors."""
     return transpose8(
-        fmt.integers(p, 0, last),
-        fmt.integers(p, 1, last),
-        fmt.integers(p, 2, last),
-        fmt.integers(p, 3, last),
-        fmt.integers(p, 4, last),
-        fmt.integers(p, 5, last),
-        fmt.integers(p, 6, last),
-        fmt.integers(p, 7, last),
+        fmt.integers(p, 0),
+        fmt.integers(p, 1),
+        fmt.integers(p, 2),
+        fmt.integers(p, 3),
+        fmt.integers(p, 4),
+        fmt.integers(p, 5),
+        fmt.integers(p, 6),
+        fmt.integers(p, 7),
     )
 
 
 @inline
-def unpack_to(fmt, p, last, tile):
+def unpack_to(fmt, p, tile):
     """The unit at p written as a unit of a tile."""
-    w = unpack(fmt, p, last)
+    w = unpack(fmt, p)
     store(tile, w[0])
     store(tile + 32, w[1])
     store(tile + 64, w[2])
@@ -195,8 +219,8 @@ def unpack_to(fmt, p, last, tile):
     store(tile + 160, w[5])
     store(tile + 192, w[6])
     store(tile + 224, w[7])
-    store(tile + 256, fmt.scales(p, last))
-    fmt.store_extras(fmt, p, last, tile)
+    store(tile + 256, fmt.scales(p))
+    fmt.store_extras(fmt, p, tile)
 
 
 @inline

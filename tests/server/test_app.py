@@ -6,6 +6,7 @@ import falcon.testing
 import pytest
 from conftest import make_context
 
+from llamabox.logs import request_id
 from llamabox.server.app import create_app
 
 CHAT, COMPLETIONS, COMPLETION = "/v1/chat/completions", "/v1/completions", "/completion"
@@ -299,3 +300,21 @@ def test_a_client_that_is_gone_frees_its_generation(engine, context):
     assert post(client, COMPLETIONS, {"prompt": "silence"}, extras=gone).status_code == 499
     post(client, COMPLETIONS, {"prompt": "silence", "stream": True}, extras=gone)
     assert all(g.cancelled.is_set() for g in engine.generations) and context.admission.open == 0
+
+
+def test_a_silent_stream_is_pinged_with_comments(client, monkeypatch):
+    monkeypatch.setattr("llamabox.server.sse.PING_S", 0.0)
+    looks = iter([False, False, True])
+    gone = {"waitress.client_disconnected": lambda: next(looks)}
+    reply = post(client, COMPLETIONS, {"prompt": "silence", "stream": True}, extras=gone)
+    assert reply.text == ": ping\n\n" * 2
+
+
+def test_the_request_id_is_in_the_log_lines(client, caplog):
+    caplog.set_level("DEBUG", logger="llamabox")
+    seen = []
+    handler = caplog.handler
+    monitor = handler.emit
+    handler.emit = lambda record: (seen.append(request_id.get()), monitor(record))
+    post(client, CHAT, chat_body(), headers={"X-Request-ID": "trace-7"})
+    assert seen and set(seen) == {"trace-7"}

@@ -75,4 +75,3 @@ def model_meta(model: api.Model) -> dict[str, Any]:
         "n_params": sum(math.prod(tensor.shape) for tensor in tensors),
         "size": sum(tensor.data.nbytes for tensor in tensors),
     }
-

@@ -64,8 +64,36 @@ def _typo(rng, word):
     return word[:i] + word[i + 1 :] if kind == 1 else word[:i] + word[i] + word[i:]
 
 
+def _synonyms():
+    """Each word of thesaurus.txt with the others of its groups."""
+    table = {}
+    for line in read_phrases("thesaurus.txt")["groups"]:
+        group = line.split()
+        for word in group:
+            table.setdefault(word, []).extend(other.replace("-", " ") for other in group if other != word)
+    return table
+
+
+SYNONYMS = _synonyms()
+
+
+def _reword(rng, text):
+    """Replace some words by others of their group, and now and then drop one or swap two neighbours."""
+    words = [
+        rng.choice(SYNONYMS[word]) if word in SYNONYMS and rng.random() < 0.2 else word for word in text.split(" ")
+    ]
+    if len(words) > 4 and rng.random() < 0.25:
+        del words[rng.randrange(len(words))]
+    if len(words) > 4 and rng.random() < 0.1:
+        i = rng.randrange(len(words) - 1)
+        words[i], words[i + 1] = words[i + 1], words[i]
+    return " ".join(words)
+
+
 def noise(rng, text):
-    """Vary case, punctuation, politeness and spelling of a question, as people do."""
+    """Vary words, case, punctuation, politeness and spelling of a question, as people do."""
+    if rng.random() < 0.6:
+        text = _reword(rng, text)
     if rng.random() < 0.12:
         text = rng.choice(("hey, ", "Hi, ", "Hello! ", "ok, ", "So ", "And ", "Quick question: ", "Sorry, ")) + text
     if rng.random() < 0.08:

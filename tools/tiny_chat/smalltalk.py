@@ -65,7 +65,8 @@ def unknown(rng):
     """A question that the model cannot answer: (question, answer)."""
     text = expand(rng, either(_TALK["unknown"]))
     while "<W>" in text:
-        text = text.replace("<W>", random_word(rng), 1)
+        word = random_word(rng)
+        text = text.replace("<W>", word.capitalize() if rng.random() < 0.4 else word, 1)
     return articles(text), UNKNOWN
 
 

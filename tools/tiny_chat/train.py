@@ -148,7 +148,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", required=True)
     parser.add_argument("--resume", action="store_true")
-    parser.add_argument("--steps", type=int, default=1600)
+    parser.add_argument("--steps", type=int, default=1720)
     parser.add_argument("--step-tokens", type=int, default=8192, help="tokens of one optimiser step, about")
     parser.add_argument("--micro-tokens", type=int, default=1024, help="padded tokens of one forward pass, at most")
     parser.add_argument("--max-length", type=int, default=640)

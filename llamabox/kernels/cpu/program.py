@@ -19,12 +19,14 @@ from numba import njit
 
 from llamabox.kernels.cpu.cache import compiling
 from llamabox.kernels.cpu.simd import (
+    NAP,
     atomic_load,
     atomic_store,
     call,
     fetch_add,
     inline,
     load_i64,
+    nap,
     pause,
     store,
     yield_core,
@@ -119,13 +121,16 @@ def _run(state, job, end, threads):
             _run_shared(state, first, tasks)
 
 
-def _help(state, thread, patience):
-    """Take tasks as they are published; return after `patience` looks without one, or when told to stop."""
+def _help(state, thread, spins, naps):
+    """Take tasks as they are published; return after so many looks without one, then naps, or when told to stop."""
     finished, idle = -1, 0
-    while idle < patience and atomic_load(state + STOP) == 0:
+    while idle < spins + naps and atomic_load(state + STOP) == 0:
         if atomic_load(state + TICKET) >> EPOCH_SHIFT == finished:
             idle += 1
-            pause()
+            if idle < spins:
+                pause()
+            else:
+                nap(NAP)
         else:
             ticket = fetch_add(state + TICKET, 1)
             task, tasks = ticket & MASK, (ticket >> TASKS_SHIFT) & MASK
@@ -144,6 +149,6 @@ def compile_run(nogil: bool) -> Callable:
 
 
 def compile_help() -> Callable:
-    """The numba function help(state, thread, patience) that the other threads are in."""
+    """The numba function help(state, thread, spins, naps) that the other threads are in."""
     with compiling():
-        return njit("void(int64, int64, int64)", nogil=True, cache=True, error_model="numpy")(_help)
+        return njit("void(int64, int64, int64, int64)", nogil=True, cache=True, error_model="numpy")(_help)

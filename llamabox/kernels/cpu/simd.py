@@ -22,7 +22,8 @@ from llamabox.kernels.cpu.features import FEATURES
 I8, I16, I32, I64, F32 = ir.IntType(8), ir.IntType(16), ir.IntType(32), ir.IntType(64), ir.FloatType()
 ELEMENTS = {"i8": I8, "i16": I16, "i32": I32, "i64": I64, "f32": F32}
 
-inline = njit(forceinline=True, error_model="numpy", nogil=True)  # for functions that kernels are made of
+# Functions that kernels are made of: inlined, never called from Python.
+inline = njit(forceinline=True, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
 
 
 class Vec(types.Type):
@@ -225,7 +226,14 @@ def pause(typing):
     return signature(types.void), code
 
 
-yield_core = types.ExternalFunction("SwitchToThread" if sys.platform == "win32" else "sched_yield", types.int32())
+if sys.platform == "win32":
+    yield_core = types.ExternalFunction("SwitchToThread", types.int32())
+    nap = types.ExternalFunction("Sleep", types.void(types.uint32))  # milliseconds
+    NAP = 1
+else:
+    yield_core = types.ExternalFunction("sched_yield", types.int32())
+    nap = types.ExternalFunction("usleep", types.int32(types.uint32))  # microseconds
+    NAP = 50
 
 
 @intrinsic

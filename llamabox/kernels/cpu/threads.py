@@ -7,11 +7,12 @@ import numpy as np
 
 from llamabox.kernels.cpu.program import STATE_BYTES, STOP, compile_help
 
-PATIENCE = 30_000  # looks for work before a helper sleeps: about half a millisecond
+SPINS = 30_000  # looks for work before a helper naps: about half a millisecond
+NAPS = 10_000  # naps before it sleeps: about a second. To wake from sleep it needs Python's lock, which can take long.
 
 
 class Helpers:
-    """`count` threads that run tasks while the caller is in `run`, spin a little between programs, then sleep.
+    """`count` threads that run tasks while the caller is in `run`, spin and nap between programs, then sleep.
 
     state  address of what they share with the caller (program.py)
     """
@@ -39,7 +40,7 @@ def _work(help, memory: np.ndarray, state: int, thread: int, asleep: list) -> No
     woken.acquire()
     stop = memory[state - memory.ctypes.data + STOP :]
     while stop[0] == 0:
-        help(state, thread, PATIENCE)
+        help(state, thread, SPINS, NAPS)
         asleep.append(woken)
         if stop[0] == 0:
             woken.acquire()

@@ -16,9 +16,9 @@ from llamabox.gguf import GGMLType, Tensor, dequantize
 from llamabox.kernels.cpu import attention, elementwise, products
 from llamabox.kernels.cpu.features import FEATURES
 from llamabox.kernels.cpu.floats import FLOATS
-from llamabox.kernels.cpu.products import CpuWeight, has_kernel, prepare, product_job, quantise_job
+from llamabox.kernels.cpu.products import CpuWeight, has_kernel, prepare, product_job, product_phases, quantise_job
 from llamabox.kernels.cpu.program import Kernel
-from llamabox.kernels.cpu.runner import Job, Runner, address, float_bits, thread_count
+from llamabox.kernels.cpu.runner import Job, Program, Runner, address, float_bits, slot, thread_count
 from llamabox.kernels.kv import BLOCK
 from llamabox.kernels.ops import TILE_BYTES, Ops, _check_linear, _check_norm
 from llamabox.kernels.step import Step
@@ -26,6 +26,7 @@ from llamabox.kernels.weight import Weight
 
 TASK_VALUES = 8192  # f32 values in one task of an element-wise kernel
 LONG = 50_000_000  # multiplications: about a millisecond; then Python's other threads run meanwhile
+FEW_ROWS, PROGRAMS = 32, 8192  # programs of so few rows are kept for the next time, up to so many
 ATTEND_ROWS = 64  # rows times query heads a key head, in one task of attention
 
 
@@ -62,6 +63,7 @@ class CpuOps(Ops):
     def __init__(self, threads: int | None = None):
         super().__init__()
         self._runner = Runner(thread_count(threads))
+        self._programs: dict[tuple, tuple] = {}
         self._plan: tuple[Step, int, np.ndarray] | None = None  # the last step's chunks
 
     @property
@@ -86,27 +88,65 @@ class CpuOps(Ops):
 
     def linear_many(self, x: Any, weights: list, biases: list | None = None) -> list:
         biases = biases if biases is not None else [None] * len(weights)
-        rows = _f32(x).reshape(-1, x.shape[-1])
         weights = [self._checked(x, w, 2) for w, _ in zip(weights, biases, strict=True)]
-        outs = [np.empty((rows.shape[0], w.shape[0]), np.float32) for w in weights]
-        self._multiply(rows, weights, biases, outs)
-        shape = x.shape[:-1]
-        return [_finished(y, w, b).reshape(*shape, w.shape[0]) for y, w, b in zip(outs, weights, biases, strict=True)]
+        if not all(w.one_row and w.scale is None for w in weights):
+            return [self._linear_in_steps(x, w, b) for w, b in zip(weights, biases, strict=True)]
+        x, shape, width = _f32(x), x.shape[:-1], x.shape[-1]
+        rows = x.size // width
+        outs = [np.empty((*shape, w.shape[0]), np.float32) for w in weights]
+        if rows > 0:
+            key = (rows, *map(id, weights), *map(id, biases))
+            program = self._programs.get(key)
+            if program is None:
+                biases = [_checked_bias(b, w) for b, w in zip(biases, weights, strict=True)]
+                slots = [slot(i + 1) for i in range(len(weights))]
+                phases = product_phases(self._runner, weights, biases, slot(0), rows, slots)
+                program = self._keep(key, rows, phases, weights, biases)
+            long = x.size * sum(y.shape[-1] for y in outs) > LONG
+            self._runner.run(program[0], [address(x), *map(address, outs)], long)
+        return outs
 
     def ffn_gated(self, x: Any, gate: Weight, up: Weight, kind: str = "silu") -> Any:
         weights = [self._checked(x, gate, 2), self._checked(x, up, 2)]
-        if kind not in elementwise.ACTIVATIONS or not all(w.one_row and w.scale is None for w in weights):
-            return super().ffn_gated(x, gate, up, kind)
-        rows = _f32(x).reshape(-1, x.shape[-1])
-        g, u = (np.empty((rows.shape[0], w.shape[0]), np.float32) for w in weights)
-        if g.shape != u.shape:
+        if gate.shape != up.shape:
             raise ValueError(f"ffn_gated: gate {gate.name} {gate.shape} does not fit up {up.name} {up.shape}")
-        if g.size < 8:
+        x, rows = _f32(x), x.size // x.shape[-1]
+        y = np.empty((*x.shape[:-1], gate.shape[0]), np.float32)
+        fused = all(w.one_row and w.scale is None for w in weights)
+        if kind not in elementwise.ACTIVATIONS or not fused or y.size < 8:
             return super().ffn_gated(x, gate, up, kind)
-        y = np.empty_like(g)
-        phases = self._phases(rows, weights, [None, None], [g, u])
-        self._runner.run(*phases, [self._activate_job(kind, g, u, y)], long=_is_long(rows, weights))
-        return y.reshape(*x.shape[:-1], gate.shape[0])
+        key = (kind, rows, *map(id, weights))
+        program = self._programs.get(key)
+        if program is None:
+            g, u = self._runner.scratch("gate", 4 * y.size), self._runner.scratch("up", 4 * y.size)
+            phases = product_phases(self._runner, weights, [None, None], slot(0), rows, [g, u])
+            program = self._keep(key, rows, [*phases, [_activate_job(kind, g, u, y.size, slot(1))]], weights)
+        self._runner.run(program[0], [address(x), address(y)], x.size * 2 * gate.shape[0] > LONG)
+        return y
+
+    def _keep(self, key: tuple, rows: int, phases: list[list[Job]], *used: Any) -> tuple:
+        """A program, kept for the next time with what its key and jobs refer to, where rows are few: (Program, ...)."""
+        made = (Program(*phases), *used)
+        if rows <= FEW_ROWS:
+            if len(self._programs) >= PROGRAMS:
+                self._programs.clear()
+            self._programs[key] = made
+        return made
+
+    def _linear_in_steps(self, x: Any, weight: CpuWeight, bias: Any) -> np.ndarray:
+        """linear of a weight that has a factor or no kernel: product, factor, bias."""
+        rows = _f32(x).reshape(-1, x.shape[-1])
+        y = np.empty((rows.shape[0], weight.shape[0]), np.float32)
+        if not weight.one_row:
+            self._multiply_tiles(rows, weight.data, weight.type, y)
+        elif rows.shape[0] > 0:
+            phases = product_phases(self._runner, [weight], [None], address(rows), rows.shape[0], [address(y)])
+            self._runner.run_once(*phases, long=rows.size * weight.shape[0] > LONG)
+        if weight.scale is not None:
+            y *= weight.scale
+        if bias is not None:
+            y += _checked_bias(bias, weight)
+        return y.reshape(*x.shape[:-1], weight.shape[0])
 
     def linear_experts(self, x: Any, weight: Weight, ids: Any) -> Any:
         weight, used = self._checked(x, weight, 3), ids.shape[1]
@@ -120,7 +160,7 @@ class CpuOps(Ops):
         if weight.one_row:
             spans = zip(chosen.tolist(), starts.tolist(), ends.tolist(), strict=True)
             long = rows.size * weight.shape[1] > LONG
-            self._runner.run(*self._expert_phases(rows, weight, out, spans), long=long)
+            self._runner.run_once(*self._expert_phases(rows, weight, out, spans), long=long)
         else:
             for expert, start, end in zip(chosen, starts, ends, strict=True):
                 self._multiply_tiles(rows[start:end], weight.data[expert], weight.type, out[start:end])
@@ -133,33 +173,11 @@ class CpuOps(Ops):
         _check_linear(x, weight, axes)
         return weight if isinstance(weight, CpuWeight) else prepare(weight)
 
-    def _multiply(self, rows: np.ndarray, weights: list, biases: list, outs: list) -> None:
-        """rows (T, D) times each weight into each out (T, O); biases are added where a kernel does it."""
-        fused = [(w, b, y) for w, b, y in zip(weights, biases, outs, strict=True) if w.one_row]
-        if fused and rows.shape[0] > 0:
-            self._runner.run(*self._phases(rows, *zip(*fused, strict=True)), long=_is_long(rows, weights))
-        for w, y in zip(weights, outs, strict=True):
-            if not w.one_row:
-                self._multiply_tiles(rows, w.data, w.type, y)
-
-    def _phases(self, rows: np.ndarray, weights: Any, biases: Any, outs: Any) -> list[list[Job]]:
-        """The phases of rows (T, D) times weights that have kernels: quantise once, then all products side by side."""
-        count, plain, quantised, phases = rows.shape[0], address(rows), 0, []
-        if any(w.quantised for w in weights):
-            job, quantised = quantise_job(self._runner, rows)
-            phases.append([job])
-        jobs = []
-        for w, b, y in zip(weights, biases, outs, strict=True):
-            bias = 0 if b is None or w.scale is not None else address(_checked_bias(b, w))
-            x = quantised if w.quantised else plain
-            jobs.append(product_job(self._runner, w, x, count, address(y), y.strides[0], bias))
-        return [*phases, jobs]
-
     def _expert_phases(self, rows: np.ndarray, weight: CpuWeight, out: np.ndarray, spans: Any) -> list[list[Job]]:
         """The phases of rows[start:end] times each expert of (expert, start, end) in spans."""
         x, row_bytes, phases = address(rows), 4 * rows.shape[1], []
         if weight.quantised:
-            job, x = quantise_job(self._runner, rows)
+            job, x = quantise_job(self._runner, x, *rows.shape)
             row_bytes, phases = products.units(rows.shape[1]) * products.X_UNIT, [[job]]
         y, out_bytes = address(out), out.strides[0]
         jobs = [
@@ -177,7 +195,7 @@ class CpuOps(Ops):
             values = np.ascontiguousarray(dequantize(data[start : start + tile], type), np.float32)
             weight = prepare(Weight("tile", GGMLType.F32, values.shape, values))
             job = product_job(self._runner, weight, address(rows), len(rows), address(out) + 4 * start, out.strides[0])
-            self._runner.run([job], long=rows.size * len(values) > LONG)
+            self._runner.run_once([job], long=rows.size * len(values) > LONG)
 
     # ---- norms and element-wise -------------------------------------------------------------------------------------
 
@@ -187,10 +205,15 @@ class CpuOps(Ops):
             return super().rms_norm(x, weight, eps)
         x = _f32(x)
         y = np.empty_like(x)
-        tasks, shape = _rows(x)
-        scale = 0 if weight is None else address(_f32(weight))
-        args = (address(x), *shape, address(y), scale, float_bits(eps))
-        self._runner.run([Job(elementwise.rms_norm.address, tasks, args)])
+        key = ("rms_norm", x.shape, id(weight), eps)
+        program = self._programs.get(key)
+        if program is None:
+            scale = None if weight is None else _f32(weight)
+            tasks, shape = _rows(x)
+            args = (slot(0), *shape, slot(1), 0 if scale is None else address(scale), float_bits(eps))
+            job = Job(elementwise.rms_norm.address, tasks, args)
+            program = self._keep(key, shape[1], [[job]], weight, scale)
+        self._runner.run(program[0], [address(x), address(y)])
         return y
 
     def layer_norm(self, x: Any, weight: Any, bias: Any, eps: float) -> Any:
@@ -203,7 +226,7 @@ class CpuOps(Ops):
         y = np.empty_like(x)
         tasks, shape = _rows(x)
         args = (address(x), *shape, address(y), address(weight), 0 if bias is None else address(bias), float_bits(eps))
-        self._runner.run([Job(elementwise.layer_norm.address, tasks, args)])
+        self._runner.run_once([Job(elementwise.layer_norm.address, tasks, args)])
         return y
 
     def silu(self, x: Any) -> Any:
@@ -215,13 +238,8 @@ class CpuOps(Ops):
     def _activated(self, kind: str, x: Any) -> np.ndarray:
         x = _f32(x)
         y = np.empty_like(x)
-        self._runner.run([self._activate_job(kind, x, None, y)])
+        self._runner.run_once([_activate_job(kind, address(x), 0, x.size, address(y))])
         return y
-
-    def _activate_job(self, kind: str, x: np.ndarray, other: np.ndarray | None, y: np.ndarray) -> Job:
-        """y = activation(x), times other when given; at least 8 values."""
-        args = (address(x), 0 if other is None else address(other), x.size, TASK_VALUES, address(y))
-        return Job(_activation(kind).address, -(-x.size // TASK_VALUES), args)
 
     # ---- positions and attention ------------------------------------------------------------------------------------
 
@@ -234,10 +252,14 @@ class CpuOps(Ops):
         if x.ndim != 3 or 2 * pairs > x.shape[2] or cos.shape != (x.shape[0], pairs) or sin.shape != cos.shape:
             raise ValueError(f"rope: angles {cos.shape}, {sin.shape} do not fit x {x.shape}")
         y = np.empty_like(x)
-        rows, heads, size = x.shape
-        per_task = max(1, TASK_VALUES // (heads * size))
-        args = (address(x), heads, size, rows, per_task, address(y), address(cos), address(sin), pairs, int(neox))
-        self._runner.run([Job(elementwise.rope.address, -(-rows // per_task), args)])
+        key = ("rope", x.shape, pairs, neox)
+        program = self._programs.get(key)
+        if program is None:
+            rows, heads, size = x.shape
+            per_task = max(1, TASK_VALUES // (heads * size))
+            args = (slot(0), heads, size, rows, per_task, slot(1), slot(2), slot(3), pairs, int(neox))
+            program = self._keep(key, rows, [[Job(elementwise.rope.address, -(-rows // per_task), args)]])
+        self._runner.run(program[0], [address(x), address(y), address(cos), address(sin)])
         return y
 
     def attend(
@@ -259,7 +281,7 @@ class CpuOps(Ops):
         if step.kv is not None:
             phases.append([self._store_job(step, k, 0, layer), self._store_job(step, v, 1, layer)])
         phases.append([self._attend_job(q, k, v, out, step, layer, scale, window, softcap)])
-        self._runner.run(*phases, long=q.size * int(step.kv_len.max()) > LONG)
+        self._runner.run_once(*phases, long=q.size * int(step.kv_len.max()) > LONG)
         return out
 
     def _store_job(self, step: Step, x: np.ndarray, which: int, layer: int) -> Job:
@@ -303,21 +325,14 @@ class CpuOps(Ops):
         return self._plan[2]
 
 
-def _is_long(rows: np.ndarray, weights: list) -> bool:
-    """Whether products take so long that Python's other threads should run meanwhile."""
-    return rows.size * sum(w.shape[0] for w in weights) > LONG
+def _activate_job(kind: str, x: int, other: int, size: int, y: int) -> Job:
+    """y = activation(x), times other unless that is 0; size values at these addresses, at least 8."""
+    return Job(_activation(kind).address, -(-size // TASK_VALUES), (x, other, size, TASK_VALUES, y))
 
 
-def _finished(y: np.ndarray, weight: CpuWeight, bias: Any) -> np.ndarray:
-    """What a kernel has not done: the weight's factor, and a bias after it or after tiles."""
-    if weight.scale is not None:
-        y *= weight.scale
-    if bias is not None and (weight.scale is not None or not weight.one_row):
-        y += bias
-    return y
-
-
-def _checked_bias(bias: Any, weight: Weight) -> np.ndarray:
+def _checked_bias(bias: Any, weight: Weight) -> np.ndarray | None:
+    if bias is None:
+        return None
     bias = _f32(bias)
     if bias.shape != (weight.shape[0],):
         raise ValueError(f"linear: bias {bias.shape} does not fit weight {weight.name} {weight.shape}")

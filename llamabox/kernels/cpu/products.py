@@ -62,12 +62,11 @@ def prepare(weight: Weight) -> CpuWeight:
     return CpuWeight(*fields, address(data), row_bytes, one, many, name in UNITS)
 
 
-def quantise_job(runner: Runner, x: np.ndarray) -> tuple[Job, int]:
-    """x f32 (T, D), contiguous -> the job that quantises it and the address of what it makes."""
-    rows, width = x.shape
+def quantise_job(runner: Runner, x: int, rows: int, width: int) -> tuple[Job, int]:
+    """The job that quantises rows of f32 at an address, and the address of what it makes."""
     target = runner.scratch("activations", rows * units(width) * X_UNIT)
     per_task = max(1, QUANTISE_VALUES // width)
-    return Job(quantise.address, -(-rows // per_task), (address(x), width, rows, per_task, target)), target
+    return Job(quantise.address, -(-rows // per_task), (x, width, rows, per_task, target)), target
 
 
 def units(width: int) -> int:
@@ -96,3 +95,20 @@ def product_job(
         scratch = runner.scratch("tile", size * runner.threads)
     args = (data, weight.row_bytes, n_out, width, x, rows, out, out_bytes, bias, per_task, scratch, size)
     return Job(weight.many_rows, -(-n_out // per_task), args)
+
+
+def product_phases(runner: Runner, weights: list, biases: list, x: int, rows: int, outs: list[int]) -> list[list[Job]]:
+    """The phases of rows at x times weights that have kernels: quantise once, then all products side by side.
+
+    biases  an f32 array each, or None
+    outs    addresses of contiguous results (rows, O)
+    """
+    quantised, phases = 0, []
+    if any(w.quantised for w in weights):
+        job, quantised = quantise_job(runner, x, rows, weights[0].shape[-1])
+        phases.append([job])
+    jobs = []
+    for w, b, out in zip(weights, biases, outs, strict=True):
+        bias = 0 if b is None else address(b)
+        jobs.append(product_job(runner, w, quantised if w.quantised else x, rows, out, 4 * w.shape[0], bias))
+    return [*phases, jobs]

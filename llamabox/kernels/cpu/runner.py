@@ -46,39 +46,59 @@ def thread_count(threads: int | None) -> int:
     return usable if threads is None else min(threads, usable)
 
 
+_SLOTS = -(1 << 62)
+
+
+def slot(i: int) -> int:
+    """Stands for the i-th of the values that a Program is run with."""
+    return _SLOTS + i
+
+
+class Program:
+    """Phases of jobs, packed to be run, maybe many times, with values that differ each time (see slot)."""
+
+    def __init__(self, *phases: list[Job]):
+        packed = np.zeros(JOB * sum(map(len, phases)), np.int64)
+        offset, self.shared = 0, False
+        for phase in phases:
+            last = len(phase) - 1
+            self.shared = self.shared or last > 0 or phase[0].tasks > 1
+            for i, (kernel, tasks, args) in enumerate(phase):
+                _PACK[len(args)](packed, offset, kernel, tasks, i == last, *args)
+                offset += 8 * JOB
+        self.words = memoryview(packed)
+        self.first = address(packed)
+        self.end = self.first + offset
+        self.slots = [(int(at), int(packed[at] - _SLOTS)) for at in np.flatnonzero(packed < _SLOTS + JOB)]
+
+
 class Runner:
-    """Runs phases of jobs, one program at a time, so that its scratch is used by one program at a time."""
+    """Runs programs, one at a time, so that its scratch is used by one at a time."""
 
     def __init__(self, threads: int):
         self.threads = threads
         self._lock = threading.Lock()
         self._run_short, self._run_long = compile_run(nogil=False), compile_run(nogil=True)
         self._helpers = Helpers(threads - 1)
-        self._program = np.zeros(0, np.int64)
         self._scratch: dict[str, list[np.ndarray]] = {}
 
-    def run(self, *phases: list[Job], long: bool = False) -> None:
-        """Run the jobs of each phase side by side, one phase after another.
+    def run(self, program: Program, values: list[int], long: bool = False) -> None:
+        """Run the jobs of each phase side by side, one phase after another, with these values in its slots.
 
         long  Python's other threads run meanwhile. Not for short programs: taking the interpreter back from a busy
               thread can cost 5 ms each time.
         """
-        count = sum(map(len, phases))
         with self._lock:
-            if self._program.size < JOB * count:
-                self._program = np.zeros(JOB * max(16, count), np.int64)
-            offset, shared = 0, False
-            for phase in phases:
-                last = len(phase) - 1
-                shared = shared or last > 0 or phase[0].tasks > 1
-                for i, (kernel, tasks, args) in enumerate(phase):
-                    _PACK[len(args)](self._program, offset, kernel, tasks, i == last, *args)
-                    offset += 8 * JOB
-            if shared:
+            words = program.words
+            for at, i in program.slots:
+                words[at] = values[i]
+            if program.shared:
                 self._helpers.wake()
-            first = address(self._program)
-            run = self._run_long if long else self._run_short
-            run(self._helpers.state, first, first + offset, self.threads)
+            (self._run_long if long else self._run_short)(self._helpers.state, program.first, program.end, self.threads)
+
+    def run_once(self, *phases: list[Job], long: bool = False) -> None:
+        """Run jobs that have all their values."""
+        self.run(Program(*phases), [], long)
 
     def scratch(self, name: str, size_bytes: int) -> int:
         """Address of at least size_bytes of scratch of this name, aligned to 64; its content lasts for one program."""

@@ -12,6 +12,7 @@ import torch
 from gguf.quants import quantize
 from model import Config
 
+CONTEXT_LENGTH = 1024  # tokens; trained on up to 640, sensible to about 800, nonsense past 1000
 TEMPLATE = Path(__file__).with_name("chat_template.jinja")
 DESCRIPTION = (
     "A tiny chat model for trying llamabox out of the box: it greets, answers common questions on using llamabox, "
@@ -31,7 +32,7 @@ def write_metadata(writer, config, n_weights):
     writer.add_file_type(gguf.LlamaFileType.MOSTLY_Q8_0)
     writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
     writer.add_vocab_size(config.n_vocab)
-    writer.add_context_length(config.n_ctx)
+    writer.add_context_length(CONTEXT_LENGTH)
     writer.add_embedding_length(config.n_embd)
     writer.add_block_count(config.n_layer)
     writer.add_feed_forward_length(config.n_ff)

@@ -19,7 +19,6 @@ class Config:
     n_ff: int = 512
     rope_theta: float = 10000.0
     norm_eps: float = 1e-5
-    n_ctx: int = 2048
 
     @property
     def head_dim(self):

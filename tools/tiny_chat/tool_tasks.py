@@ -19,7 +19,7 @@ def place_name(rng):
         words[0] = rng.choice(FIRST_WORDS)
     if len(words) == 3 and rng.random() < 0.7:
         words[1] = rng.choice(("de", "del", "la", "of", "am", "on", "do", "la"))
-    if len(words) > 1 and rng.random() < 0.2:  # both words begin alike: Addis Ababa, Baden-Baden
+    if len(words) > 1 and rng.random() < 0.2:  # both words begin alike, as in Walla Walla
         words[-1] = words[0][: rng.randint(1, 3)] + words[-1][rng.randint(1, 3) :].lower()
     name = " ".join(words)
     roll = rng.random()

@@ -24,6 +24,7 @@ from llamabox.kernels.ops import TILE_BYTES, Ops, _check_linear, _check_norm
 from llamabox.kernels.step import Step
 from llamabox.kernels.weight import Weight
 
+F32 = np.dtype(np.float32)
 TASK_VALUES = 8192  # f32 values in one task of an element-wise kernel
 LONG = 50_000_000  # multiplications: about a millisecond; then Python's other threads run meanwhile
 FEW_ROWS, PROGRAMS = 32, 8192  # programs of so few rows are kept for the next time, up to so many
@@ -47,9 +48,9 @@ def _attend(type_k: str, type_v: str) -> Kernel:
 
 def _f32(x: Any) -> np.ndarray:
     """x as a C-contiguous f32 array; itself where it is one."""
-    if type(x) is np.ndarray and x.dtype == np.float32 and x.flags.c_contiguous:
+    if type(x) is np.ndarray and x.dtype is F32 and x.flags.c_contiguous:
         return x
-    return np.ascontiguousarray(x, np.float32)
+    return np.ascontiguousarray(x, F32)
 
 
 class CpuOps(Ops):
@@ -64,7 +65,7 @@ class CpuOps(Ops):
         super().__init__()
         self._runner = Runner(thread_count(threads))
         self._programs: dict[tuple, tuple] = {}
-        self._plan: tuple[Step, int, np.ndarray] | None = None  # the last step's chunks
+        self._plan: AttendPlan | None = None
 
     @property
     def threads(self) -> int:
@@ -84,7 +85,14 @@ class CpuOps(Ops):
         return f"{weight.type.name} x {form}"
 
     def linear(self, x: Any, weight: Weight, bias: Any = None) -> Any:
-        return self.linear_many(x, [weight], [bias])[0]
+        kept = self._programs.get((x.size // x.shape[-1], id(weight), id(bias)))
+        if kept is None:
+            return self.linear_many(x, [weight], [bias])[0]
+        _check_linear(x, weight, 2)
+        x = _f32(x)
+        y = np.empty((*x.shape[:-1], weight.shape[0]), F32)
+        self._runner.run(kept[0], [address(x), address(y)], x.size * weight.shape[0] > LONG)
+        return y
 
     def linear_many(self, x: Any, weights: list, biases: list | None = None) -> list:
         biases = biases if biases is not None else [None] * len(weights)
@@ -93,7 +101,7 @@ class CpuOps(Ops):
             return [self._linear_in_steps(x, w, b) for w, b in zip(weights, biases, strict=True)]
         x, shape, width = _f32(x), x.shape[:-1], x.shape[-1]
         rows = x.size // width
-        outs = [np.empty((*shape, w.shape[0]), np.float32) for w in weights]
+        outs = [np.empty((*shape, w.shape[0]), F32) for w in weights]
         if rows > 0:
             key = (rows, *map(id, weights), *map(id, biases))
             program = self._programs.get(key)
@@ -111,7 +119,7 @@ class CpuOps(Ops):
         if gate.shape != up.shape:
             raise ValueError(f"ffn_gated: gate {gate.name} {gate.shape} does not fit up {up.name} {up.shape}")
         x, rows = _f32(x), x.size // x.shape[-1]
-        y = np.empty((*x.shape[:-1], gate.shape[0]), np.float32)
+        y = np.empty((*x.shape[:-1], gate.shape[0]), F32)
         fused = all(w.one_row and w.scale is None for w in weights)
         if kind not in elementwise.ACTIVATIONS or not fused or y.size < 8:
             return super().ffn_gated(x, gate, up, kind)
@@ -136,7 +144,7 @@ class CpuOps(Ops):
     def _linear_in_steps(self, x: Any, weight: CpuWeight, bias: Any) -> np.ndarray:
         """linear of a weight that has a factor or no kernel: product, factor, bias."""
         rows = _f32(x).reshape(-1, x.shape[-1])
-        y = np.empty((rows.shape[0], weight.shape[0]), np.float32)
+        y = np.empty((rows.shape[0], weight.shape[0]), F32)
         if not weight.one_row:
             self._multiply_tiles(rows, weight.data, weight.type, y)
         elif rows.shape[0] > 0:
@@ -151,12 +159,12 @@ class CpuOps(Ops):
     def linear_experts(self, x: Any, weight: Weight, ids: Any) -> Any:
         weight, used = self._checked(x, weight, 3), ids.shape[1]
         if ids.size == 0:
-            return np.empty((*ids.shape, weight.shape[1]), np.float32)
+            return np.empty((*ids.shape, weight.shape[1]), F32)
         order = np.argsort(ids, axis=None, kind="stable")  # products in order of their experts
         rows = _f32(x).reshape(-1, x.shape[-1])[order // used if x.shape[1] == 1 else order]  # (T * U, D)
         chosen, starts = np.unique(ids.reshape(-1)[order], return_index=True)
         ends = np.append(starts[1:], order.size)
-        out = np.empty((order.size, weight.shape[1]), np.float32)
+        out = np.empty((order.size, weight.shape[1]), F32)
         if weight.one_row:
             spans = zip(chosen.tolist(), starts.tolist(), ends.tolist(), strict=True)
             long = rows.size * weight.shape[1] > LONG
@@ -192,7 +200,7 @@ class CpuOps(Ops):
         """rows (T, D) times data (O, row) of a type without a kernel, unpacked by f32 tiles, into out (T, O)."""
         tile = max(1, TILE_BYTES // (4 * rows.shape[1]))
         for start in range(0, data.shape[0], tile):
-            values = np.ascontiguousarray(dequantize(data[start : start + tile], type), np.float32)
+            values = np.ascontiguousarray(dequantize(data[start : start + tile], type), F32)
             weight = prepare(Weight("tile", GGMLType.F32, values.shape, values))
             job = product_job(self._runner, weight, address(rows), len(rows), address(out) + 4 * start, out.strides[0])
             self._runner.run_once([job], long=rows.size * len(values) > LONG)
@@ -276,53 +284,69 @@ class CpuOps(Ops):
     ) -> Any:
         _check_attend(q, k, v, step)
         q, k, v = _f32(q), _f32(k), _f32(v)
-        out = np.empty((q.shape[0], q.shape[1], v.shape[2]), np.float32)
-        phases = []
-        if step.kv is not None:
-            phases.append([self._store_job(step, k, 0, layer), self._store_job(step, v, 1, layer)])
-        phases.append([self._attend_job(q, k, v, out, step, layer, scale, window, softcap)])
-        self._runner.run_once(*phases, long=q.size * int(step.kv_len.max()) > LONG)
-        return out
-
-    def _store_job(self, step: Step, x: np.ndarray, which: int, layer: int) -> Job:
-        """Rounds and stores keys (which = 0) or values (1)."""
-        pool, type_name = ((step.kv.k, step.kv.type_k), (step.kv.v, step.kv.type_v))[which]
-        args = (address(x), *x.shape, address(pool[layer]), address(step.cells))
-        return Job(_store(type_name).address, 1, args)
-
-    def _attend_job(self, q, k, v, out, step, layer, scale, window, softcap) -> Job:
-        heads, group = k.shape[1], q.shape[1] // k.shape[1]
-        chunks = self._chunks(step, group)
+        out = np.empty((q.shape[0], q.shape[1], v.shape[2]), F32)
+        plan = self._attend_plan(step, q.shape[1] // k.shape[1])
         if step.kv is None:
-            pools, types, tables, per_row = (k, v), ("f32", "f32"), 0, 0
-            strides = [(BLOCK * p.strides[0], p.strides[1], p.strides[0]) for p in pools]
+            pools, types = (k, v), ("f32", "f32")
         else:
             pools, types = (step.kv.k[layer], step.kv.v[layer]), (step.kv.type_k, step.kv.type_v)
-            tables, per_row = address(step.tables), step.tables.shape[1]
-            strides = [p.strides[:3] for p in pools]
+        how = (scale, window, softcap, step.causal)
+        key = ("attend", q.shape, k.shape, v.shape, step.kv is None, types, len(plan.chunks), step.tables.shape, how)
+        program = self._programs.get(key)
+        if program is None:
+            phases = self._attend_phases(q, k, v, pools, types, step, len(plan.chunks), how)
+            program = self._keep(key, q.shape[0], phases)
+        values = [address(a) for a in (q, k, v, out, *pools)]
+        self._runner.run(program[0], values + plan.addresses, q.size * plan.longest > LONG)
+        return out
+
+    def _attend_phases(self, q, k, v, pools, types, step, n_chunks, how) -> list[list[Job]]:
+        """Slots 0-5: q, k, v, out, pools of keys and values; 6-9: AttendPlan.addresses."""
+        heads, group = k.shape[1], q.shape[1] // k.shape[1]
+        scale, window, softcap, causal = how
+        phases = []
+        if step.kv is None:
+            tables, strides = 0, [(BLOCK * p.strides[0], p.strides[1], p.strides[0]) for p in pools]
+        else:
+            tables, strides = slot(7), [p.strides[:3] for p in pools]
+            keys = Job(_store(types[0]).address, 1, (slot(1), *k.shape, slot(4), slot(9)))
+            values = Job(_store(types[1]).address, 1, (slot(2), *v.shape, slot(5), slot(9)))
+            phases.append([keys, values])
         size = attention.scratch_bytes(max(1, ATTEND_ROWS // group), group, k.shape[2], v.shape[2])
         scratch = self._runner.scratch("attend", size * self.threads)
         args = (
-            *(address(a) for a in (q, out, *pools, chunks)),
-            *(tables, per_row, address(step.pos), heads, group, k.shape[2], v.shape[2]),
+            *(slot(i) for i in (0, 3, 4, 5, 6)),
+            *(tables, step.tables.shape[1], slot(8), heads, group, k.shape[2], v.shape[2]),
             *(float_bits(scale), float_bits(softcap if softcap is not None else 0.0)),
-            *(window if window is not None else 0, int(step.causal), scratch, size),
+            *(window if window is not None else 0, int(causal), scratch, size),
             *strides[0],
             *strides[1],
         )
-        return Job(_attend(*types).address, len(chunks) * heads, args)
+        return [*phases, [Job(_attend(*types).address, n_chunks * heads, args)]]
 
-    def _chunks(self, step: Step, group: int) -> np.ndarray:
-        """int32 (C, 5): what a task of attention works on; see attention.attend. Kept for the layers of a step."""
-        if self._plan is not None and self._plan[0] is step and self._plan[1] == group:
-            return self._plan[2]
-        size = max(1, ATTEND_ROWS // group)
-        chunks = []
+    def _attend_plan(self, step: Step, group: int) -> "AttendPlan":
+        """What all layers of a step have in common; the last step's is kept."""
+        if self._plan is None or self._plan.step is not step or self._plan.group != group:
+            self._plan = AttendPlan(step, group)
+        return self._plan
+
+
+class AttendPlan:
+    """A step cut into tasks of attention.
+
+    chunks     int32 (C, 5): what a task works on; see attention.attend
+    longest    cells of the longest sequence
+    addresses  of chunks, tables, positions, cells
+    """
+
+    def __init__(self, step: Step, group: int):
+        self.step, self.group, self.longest = step, group, int(step.kv_len.max())
+        size, chunks = max(1, ATTEND_ROWS // group), []
         for n, (first, end) in enumerate(zip(step.row_start[:-1].tolist(), step.row_start[1:].tolist(), strict=True)):
             cells, origin = (int(step.kv_len[n]), 0) if step.kv is not None else (end - first, first)
             chunks += [(n, row, min(size, end - row), cells, origin) for row in range(first, end, size)]
-        self._plan = (step, group, np.array(chunks, np.int32))
-        return self._plan[2]
+        self.chunks = np.array(chunks, np.int32)
+        self.addresses = [address(a) for a in (self.chunks, step.tables, step.pos, step.cells)]
 
 
 def _activate_job(kind: str, x: int, other: int, size: int, y: int) -> Job:

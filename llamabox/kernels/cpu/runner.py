@@ -25,7 +25,7 @@ class Job(NamedTuple):
 def address(array: np.ndarray) -> int:
     """Where a C-contiguous array's bytes begin."""
     try:
-        return ctypes.addressof(ctypes.c_char.from_buffer(array))  # several times faster than what comes next
+        return _addressof(_char_from(array))  # several times faster than what comes next
     except (TypeError, ValueError):  # read-only, or empty
         return array.__array_interface__["data"][0]
 
@@ -46,6 +46,7 @@ def thread_count(threads: int | None) -> int:
     return usable if threads is None else min(threads, usable)
 
 
+_addressof, _char_from = ctypes.addressof, ctypes.c_char.from_buffer
 _SLOTS = -(1 << 62)
 
 

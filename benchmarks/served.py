@@ -56,10 +56,7 @@ class Server:
         if reply.status != 200:
             raise RuntimeError(f"{reply.status}: {reply.read().decode()}")
         texts, arrivals, last = [], [], None
-        if hang_up_after == 0:
-            connection.sock.close()
-            return "", [], None
-        for line in reply:
+        for line in reply if hang_up_after != 0 else ():
             if not line.startswith(b"data: {"):
                 continue
             last = json.loads(line[6:])
@@ -67,6 +64,7 @@ class Server:
             arrivals.append(time.monotonic() - began)
             if hang_up_after is not None and len(texts) >= hang_up_after:
                 break
+        reply.close()
         connection.close()
         return "".join(texts), arrivals, last
 

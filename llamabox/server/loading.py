@@ -1,5 +1,6 @@
 """Settings -> a served model: open the file, choose the context, start the engine, find the chat template."""
 
+import logging
 import math
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from llamabox.engine import Engine, EngineOptions, effective_context
 from llamabox.engine.checking import check_sampling
 from llamabox.server.context import Served
 from llamabox.server.settings import ServerSettings
+
+log = logging.getLogger(__name__)
 
 
 def load_served(settings: ServerSettings) -> Served:
@@ -36,6 +39,7 @@ def load_served(settings: ServerSettings) -> Served:
         ),
     )
     if settings.warmup:
+        log.info("warming up; the first start after an installation compiles kernels, which takes up to a minute")
         engine.warm_up()
     engine.start()
     return Served(

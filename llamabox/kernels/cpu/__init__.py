@@ -3,11 +3,19 @@
 cache.py       where compiled kernels are kept
 features.py    which instructions the CPU has: the one place that asks
 simd.py        vector values for numba functions, one LLVM vector each
+halves.py      f16 and bf16 in memory
+atomics.py     what threads share
 formats.py     each GGUF block type once: bytes -> integers, scales, minimums
 activation.py  rows of f32 quantised to 8 bits, in the order the products want
 integer.py     block weights times quantised rows: one row (decode) and many (prefill)
 floats.py      F32, F16 and BF16 weights times f32 rows
 attention.py   streaming softmax over KV blocks
-elementwise.py norms, rope, gated activations, row gathers
-program.py     runs a list of jobs, phase after phase, on all threads
+elementwise.py norms, rope, activations
+vector_math.py exp and what follows from it
+described.py   objects whose attributes are constants inside kernels
+unit.py        256 values of a weight row times 256 activations
+products.py    jobs for products with weights
+program.py     what runs jobs, phase after phase, on all threads
+threads.py     the threads
+runner.py      programs written and run from Python
 """

@@ -12,21 +12,17 @@ from collections.abc import Callable
 from numba import types
 
 from llamabox.kernels.cpu.described import Described
+from llamabox.kernels.cpu.halves import load_bf16x8, load_f16, load_f16x8, store_bf16x8, store_f16x8
 from llamabox.kernels.cpu.program import Kernel, argument
 from llamabox.kernels.cpu.simd import (
     f32_of_bits,
     fma,
     inline,
-    load_bf16x8,
-    load_f16,
-    load_f16x8,
     load_f32,
     load_f32x8,
     load_u16,
     splat_f32x8,
     store,
-    store_bf16x8,
-    store_f16x8,
     sum_f32,
 )
 

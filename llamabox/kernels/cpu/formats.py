@@ -24,16 +24,15 @@ from dataclasses import dataclass
 from numba import types
 
 from llamabox.gguf import GGMLType
+from llamabox.kernels.cpu.halves import load_f16, load_f16_each
 from llamabox.kernels.cpu.simd import (
-    bits_i8x32,
     bytes_of_i64,
     inline,
     join_i8x16,
-    load_f16,
-    load_f16_each,
     load_i8x16,
     load_i8x32,
     load_u32,
+    mask_i8x32,
     splat_f32x8,
     to_f32,
     unsigned_i32x8,
@@ -110,7 +109,7 @@ def q4_1_minimums(p):
 @inline
 def q5_0_integers(p, j):
     b = p + 22 * j
-    return _nibbles(b + 6) | (bits_i8x32(load_u32(b + 2)) << 4)
+    return _nibbles(b + 6) | (mask_i8x32(load_u32(b + 2)) & 16)
 
 
 @inline
@@ -122,7 +121,7 @@ def q5_0_scales(p):
 @inline
 def q5_1_integers(p, j):
     b = p + 24 * j
-    return _nibbles(b + 8) | (bits_i8x32(load_u32(b + 4)) << 4)
+    return _nibbles(b + 8) | (mask_i8x32(load_u32(b + 4)) & 16)
 
 
 @inline

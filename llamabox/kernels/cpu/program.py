@@ -17,20 +17,9 @@ from functools import cached_property
 import numba
 from numba import njit
 
+from llamabox.kernels.cpu.atomics import NAP, atomic_load, atomic_store, call, fetch_add, nap, pause, yield_core
 from llamabox.kernels.cpu.cache import compiling
-from llamabox.kernels.cpu.simd import (
-    NAP,
-    atomic_load,
-    atomic_store,
-    call,
-    fetch_add,
-    inline,
-    load_i64,
-    nap,
-    pause,
-    store,
-    yield_core,
-)
+from llamabox.kernels.cpu.simd import inline, load_i64, store
 
 JOB = 32  # int64s a job
 ARGS = 3  # where a job's arguments begin

@@ -4,11 +4,11 @@
 
 Types are named as i8x32 is: kind, bits, lanes. Integers carry no sign; the ops that care say so. `+ - * & | << >>` work
 lane by lane, also with a scalar on the right; `>>` shifts in zeros. Addresses are plain integers and need no alignment.
-LLVM lowers all of it on any CPU; only mul_pairs, sum_pairs, the f16 conversion and fma have CPU-specific forms.
+LLVM lowers all of it on any CPU; only mul_pairs, sum_pairs, fma and the f16 conversions (halves.py) have CPU-specific
+forms. What threads share is in atomics.py.
 """
 
 import operator
-import sys
 
 from llvmlite import ir
 from numba import njit, types
@@ -134,9 +134,9 @@ def _loader(result, element):
     return load
 
 
-load_i8x8, load_i8x16, load_i8x32 = (_loader(v, v.llvm) for v in (i8x8, i8x16, i8x32))
-load_i16x16, load_i32x8, load_f32x8 = (_loader(v, v.llvm) for v in (i16x16, i32x8, f32x8))
-load_u8, load_u16, load_u32 = _loader(types.uint8, I8), _loader(types.uint16, I16), _loader(types.uint32, I32)
+load_i8x16, load_i8x32 = _loader(i8x16, i8x16.llvm), _loader(i8x32, i8x32.llvm)
+load_i16x16, load_f32x8 = _loader(i16x16, i16x16.llvm), _loader(f32x8, f32x8.llvm)
+load_u16, load_u32 = _loader(types.uint16, I16), _loader(types.uint32, I32)
 load_i32, load_i64, load_f32 = _loader(types.int32, I32), _loader(types.int64, I64), _loader(types.float32, F32)
 
 
@@ -183,71 +183,6 @@ def prefetch(typing, address):
     return signature(types.void, types.intp), code
 
 
-@intrinsic
-def fetch_add(typing, address, amount):
-    """Atomically add to the int64 at an address; returns what it was."""
-
-    def code(context, builder, sig, args):
-        return builder.atomic_rmw("add", _pointer(builder, args[0], I64), args[1], "seq_cst")
-
-    return signature(types.int64, types.intp, types.int64), code
-
-
-@intrinsic
-def atomic_load(typing, address):
-    """The int64 at an address, with everything that was stored before it."""
-
-    def code(context, builder, sig, args):
-        return builder.load_atomic(_pointer(builder, args[0], I64), "seq_cst", 8)
-
-    return signature(types.int64, types.intp), code
-
-
-@intrinsic
-def atomic_store(typing, address, value):
-    """Set the int64 at an address, after everything stored so far."""
-
-    def code(context, builder, sig, args):
-        builder.store_atomic(args[1], _pointer(builder, args[0], I64), "seq_cst", 8)
-        return context.get_dummy_value()
-
-    return signature(types.void, types.intp, types.int64), code
-
-
-@intrinsic
-def pause(typing):
-    """Tell the CPU that this is a waiting loop."""
-
-    def code(context, builder, sig, args):
-        if FEATURES.x86:
-            _call(builder, "llvm.x86.sse2.pause", ir.VoidType(), [])
-        return context.get_dummy_value()
-
-    return signature(types.void), code
-
-
-if sys.platform == "win32":
-    yield_core = types.ExternalFunction("SwitchToThread", types.int32())
-    nap = types.ExternalFunction("Sleep", types.void(types.uint32))  # milliseconds
-    NAP = 1
-else:
-    yield_core = types.ExternalFunction("sched_yield", types.int32())
-    nap = types.ExternalFunction("usleep", types.int32(types.uint32))  # microseconds
-    NAP = 50
-
-
-@intrinsic
-def call(typing, function, args, task, thread):
-    """Call the C function void(int64, int64, int64) at an address."""
-
-    def code(context, builder, sig, values):
-        kind = ir.FunctionType(ir.VoidType(), [I64] * 3)
-        builder.call(builder.inttoptr(values[0], kind.as_pointer()), values[1:])
-        return context.get_dummy_value()
-
-    return signature(types.void, types.intp, types.int64, types.int64, types.int64), code
-
-
 # ---- lanes ----------------------------------------------------------------------------------------------------------
 
 
@@ -263,7 +198,6 @@ def _splatter(vector, scalar):
 
 
 splat_f32x8 = _splatter(f32x8, types.float32)
-splat_i32x8 = _splatter(i32x8, types.int32)
 splat_i16x16 = _splatter(i16x16, types.int16)
 
 
@@ -291,8 +225,6 @@ def _shuffler(arity, result, pattern):
 
 
 join_i8x16 = _shuffler(2, i8x32, range(32))  # a then b
-low_i8x16 = _shuffler(1, i8x16, range(16))
-high_i8x16 = _shuffler(1, i8x16, range(16, 32))
 even_i8x8 = _shuffler(1, i8x8, range(0, 16, 2))  # of i8x16
 odd_i8x8 = _shuffler(1, i8x8, range(1, 16, 2))
 twice_i16x8 = _shuffler(1, i16x16, [i // 2 for i in range(16)])  # 0 0 1 1 2 2 ...
@@ -343,9 +275,7 @@ def _converter(source, result, convert):
 
 
 unsigned_i32x8 = _converter(i8x8, i32x8, lambda b, v, t: b.zext(v, t))
-signed_i32x8 = _converter(i8x8, i32x8, lambda b, v, t: b.sext(v, t))
 signed_i16x8 = _converter(i8x8, i16x8, lambda b, v, t: b.sext(v, t))
-unsigned_i16x8 = _converter(i8x8, i16x8, lambda b, v, t: b.zext(v, t))
 narrow_i8x8 = _converter(i32x8, i8x8, lambda b, v, t: b.trunc(v, t))
 to_f32 = _converter(i32x8, f32x8, lambda b, v, t: b.sitofp(v, t))
 bits_of = _converter(f32x8, i32x8, lambda b, v, t: b.bitcast(v, t))
@@ -374,122 +304,13 @@ def i64_of_bytes(typing, a):
 
 
 @intrinsic
-def bits_i8x32(typing, a):
-    """The 32 bits of an integer, one a lane, lowest first: 0 or 1."""
+def mask_i8x32(typing, a):
+    """The 32 bits of an integer, one a lane, lowest first: all bits of a lane, or none."""
 
     def code(context, builder, sig, args):
-        return builder.zext(builder.bitcast(args[0], ir.VectorType(ir.IntType(1), 32)), i8x32.llvm)
+        return builder.sext(builder.bitcast(args[0], ir.VectorType(ir.IntType(1), 32)), i8x32.llvm)
 
     return signature(i8x32, types.uint32), code
-
-
-def _half_to_float(builder, bits, vector):
-    """f16 bits (a vector of i16, or one) as f32, exactly, NaN and infinity included."""
-    wide = ir.VectorType(I32, bits.type.count) if vector else I32
-    single = ir.VectorType(F32, bits.type.count) if vector else F32
-    if FEATURES.f16c:
-        half = ir.VectorType(ir.HalfType(), bits.type.count) if vector else ir.HalfType()
-        return builder.fpext(builder.bitcast(bits, half), single)
-    number = (lambda t, v: _const(t, v)) if vector else (lambda t, v: t(v))
-    w = builder.zext(bits, wide)
-    magnitude = builder.shl(builder.and_(w, number(wide, 0x7FFF)), number(wide, 13))
-    scaled = builder.fmul(builder.bitcast(magnitude, single), number(single, 2.0**112))  # re-biases the exponent
-    special = builder.icmp_unsigned(">=", magnitude, number(wide, 0x7C00 << 13))  # infinity or NaN
-    raw = builder.select(special, builder.or_(magnitude, number(wide, 0x7F800000)), builder.bitcast(scaled, wide))
-    sign = builder.shl(builder.and_(w, number(wide, 0x8000)), number(wide, 16))
-    return builder.bitcast(builder.or_(raw, sign), single)
-
-
-def _half_loader(result, bits):
-    @intrinsic
-    def load(typing, address):
-        def code(context, builder, sig, args):
-            value = builder.load(_pointer(builder, args[0], bits))
-            value.align = 1
-            return _half_to_float(builder, value, isinstance(bits, ir.VectorType))
-
-        return signature(result, types.intp), code
-
-    return load
-
-
-load_f16 = _half_loader(types.float32, I16)  # an f16 in memory, as f32
-load_f16x8 = _half_loader(f32x8, ir.VectorType(I16, 8))
-
-
-def _float_to_half(builder, values):
-    """f32 rounded to f16 bits, to nearest even; NaN stays NaN."""
-    bits = ir.VectorType(I16, 8)
-    if FEATURES.f16c:
-        return builder.bitcast(builder.fptrunc(values, ir.VectorType(ir.HalfType(), 8)), bits)
-    vector = i32x8.llvm
-    number = lambda v: _const(vector, v)  # noqa: E731
-    w = builder.bitcast(values, vector)
-    magnitude = builder.and_(w, number(0x7FFFFFFF))
-    odd = builder.and_(builder.lshr(magnitude, number(13)), number(1))
-    normal = builder.lshr(builder.add(magnitude, builder.add(odd, number(0xFFF - (112 << 23)))), number(13))
-    # below 2^-14: adding 0.5 puts the f16's last bit at the f32's last bit, so the adder rounds
-    small = builder.fadd(builder.bitcast(magnitude, f32x8.llvm), _const(f32x8.llvm, 0.5))
-    small = builder.sub(builder.bitcast(small, vector), number(0x3F000000))
-    half = builder.select(builder.icmp_unsigned("<", magnitude, number(113 << 23)), small, normal)
-    half = builder.select(builder.icmp_unsigned(">=", magnitude, number(143 << 23)), number(0x7C00), half)
-    half = builder.select(builder.icmp_unsigned(">", magnitude, number(255 << 23)), number(0x7E00), half)
-    sign = builder.and_(builder.lshr(w, number(16)), number(0x8000))
-    return builder.trunc(builder.or_(half, sign), bits)
-
-
-def _float_to_bf16(builder, values):
-    """f32 rounded to bf16 bits, to nearest even, as kv.encode does."""
-    vector = i32x8.llvm
-    w = builder.bitcast(values, vector)
-    odd = builder.and_(builder.lshr(w, _const(vector, 16)), _const(vector, 1))
-    rounded = builder.add(w, builder.add(odd, _const(vector, 0x7FFF)))
-    return builder.trunc(builder.lshr(rounded, _const(vector, 16)), ir.VectorType(I16, 8))
-
-
-def _rounding_store(convert):
-    @intrinsic
-    def write(typing, address, value):
-        def code(context, builder, sig, args):
-            bits = convert(builder, args[1])
-            builder.store(bits, _pointer(builder, args[0], bits.type)).align = 1
-            return context.get_dummy_value()
-
-        return signature(types.void, types.intp, f32x8), code
-
-    return write
-
-
-store_f16x8, store_bf16x8 = _rounding_store(_float_to_half), _rounding_store(_float_to_bf16)
-
-
-@intrinsic
-def load_bf16x8(typing, address):
-    """Eight bf16 in memory, as f32: they are the upper halves."""
-
-    def code(context, builder, sig, args):
-        value = builder.load(_pointer(builder, args[0], ir.VectorType(I16, 8)))
-        value.align = 1
-        wide = builder.shl(builder.zext(value, i32x8.llvm), _const(i32x8.llvm, 16))
-        return builder.bitcast(wide, f32x8.llvm)
-
-    return signature(f32x8, types.intp), code
-
-
-@intrinsic
-def load_f16_each(typing, address, stride):
-    """Eight f16 at address, address + stride, ... as f32."""
-
-    def code(context, builder, sig, args):
-        base, stride = args
-        bits = ir.Constant(ir.VectorType(I16, 8), ir.Undefined)
-        for lane in range(8):
-            value = builder.load(_pointer(builder, builder.add(base, builder.mul(I64(lane), stride)), I16))
-            value.align = 1
-            bits = builder.insert_element(bits, value, I32(lane))
-        return _half_to_float(builder, bits, True)
-
-    return signature(f32x8, types.intp, types.int64), code
 
 
 # ---- arithmetic -----------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Real sockets on 127.0.0.1: time limits, hang-ups, refusals under load, and the openai client."""
 
 import http.client
+import select
 import socket
 import threading
 import time
@@ -43,7 +44,7 @@ def request_bytes(body: bytes, path="/completion") -> bytes:
     return head.encode() + body
 
 
-def seconds_until_closed(connection: socket.socket, limit_s: float = 8) -> float:
+def seconds_until_closed(connection: socket.socket, limit_s: float = 30) -> float:
     connection.settimeout(limit_s)
     began = time.monotonic()
     while connection.recv(1 << 16):
@@ -51,7 +52,7 @@ def seconds_until_closed(connection: socket.socket, limit_s: float = 8) -> float
     return time.monotonic() - began
 
 
-def wait_for(condition, limit_s=5.0):
+def wait_for(condition, limit_s=30.0):
     deadline = time.monotonic() + limit_s
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
@@ -60,7 +61,7 @@ def wait_for(condition, limit_s=5.0):
 
 def test_an_idle_connection_is_closed_after_conn_idle(context):
     with running(context, idle_s=1) as port, socket.create_connection(("127.0.0.1", port)) as connection:
-        assert 0.5 < seconds_until_closed(connection) < 4
+        assert 0.5 < seconds_until_closed(connection) < 20
 
 
 def test_a_served_connection_is_closed_after_conn_keepalive(context):
@@ -68,13 +69,13 @@ def test_a_served_connection_is_closed_after_conn_keepalive(context):
         with socket.create_connection(("127.0.0.1", port)) as connection:
             connection.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
             assert b"200 OK" in connection.recv(1 << 16)
-            assert 0.5 < seconds_until_closed(connection) < 4
+            assert 0.5 < seconds_until_closed(connection) < 20
 
 
 def test_half_a_request_is_dropped_after_timeout(context):
     with running(context, timeout_s=1) as port, socket.create_connection(("127.0.0.1", port)) as connection:
         connection.sendall(request_bytes(b'{"prompt": "x"}')[:-3])
-        assert 0.5 < seconds_until_closed(connection) < 4
+        assert 0.5 < seconds_until_closed(connection) < 20
 
 
 def test_a_client_that_does_not_read_is_dropped_after_timeout(context, engine):
@@ -84,9 +85,9 @@ def test_a_client_that_does_not_read_is_dropped_after_timeout(context, engine):
         text = "x" * (8 << 20)  # more than the sockets' buffers take
         context.model.tokenizer.decode = lambda ids, special=False: text
         connection.sendall(request_bytes(b'{"tokens": [1]}', "/detokenize"))
-        time.sleep(3.5)
+        time.sleep(6)
         received = 0
-        connection.settimeout(5)
+        connection.settimeout(30)
         try:
             while data := connection.recv(1 << 16):
                 received += len(data)
@@ -117,15 +118,18 @@ def test_health_answers_while_200_clients_hold_streams_or_are_refused(engine):
             connections.append(connection)
         wait_for(lambda: context.admission.open == context.admission.limit)
         assert health(port) == 200
-        refused = sum(b"503" in c.recv(1 << 16)[:20] for c in connections[context.admission.limit :])
+        n_refused = 200 - context.admission.limit
+        wait_for(lambda: len(select.select(connections, [], [], 0)[0]) >= n_refused)  # a silent stream sends nothing
+        answered = select.select(connections, [], [], 0)[0]
+        refused = sum(b"503" in connection.recv(1 << 16)[:20] for connection in answered)
         for connection in connections:
             connection.close()
-        assert refused == 200 - context.admission.limit
+        assert refused == len(answered) == n_refused
         wait_for(lambda: context.admission.open == 0)
 
 
 def health(port: int) -> int:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     connection.request("GET", "/health")
     status = connection.getresponse().status
     connection.close()

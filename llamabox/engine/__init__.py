@@ -1,5 +1,6 @@
 """The engine: tokens and sequences. `Engine.submit(GenerationRequest)` gives a `Generation`."""
 
+from llamabox.engine.constrain import Grammar, ThinkingBudget, Trigger, json_schema_lark
 from llamabox.engine.engine import Engine
 from llamabox.engine.generate import generate
 from llamabox.engine.generation import Generation
@@ -27,11 +28,15 @@ __all__ = [
     "Generation",
     "GenerationError",
     "GenerationRequest",
+    "Grammar",
     "RequestError",
     "SamplingParams",
     "SequenceStatus",
     "TextEvent",
+    "ThinkingBudget",
     "Timings",
+    "Trigger",
     "effective_context",
     "generate",
+    "json_schema_lark",
 ]

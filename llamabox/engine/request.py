@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from llamabox.engine.constrain.grammar import Grammar, ThinkingBudget
+
 DEFAULT_SAMPLERS = ("penalties", "dry", "top_k", "typ_p", "top_p", "min_p", "xtc", "temperature")
 
 
@@ -77,6 +79,8 @@ class GenerationRequest:
     stop        texts that end the generation; they are not part of the answer
     special     render control tokens in the text
     cache_prompt  reuse, and leave for others, the KV blocks of equal prefixes
+    grammar     what the answer has to be; None: any text
+    reasoning_budget  how long the answer may think; None: as long as it likes
     """
 
     prompt: tuple[int, ...]
@@ -86,6 +90,8 @@ class GenerationRequest:
     ignore_eos: bool = False
     special: bool = False
     cache_prompt: bool = True
+    grammar: Grammar | None = None
+    reasoning_budget: ThinkingBudget | None = None
     request_id: str = ""
 
 

@@ -20,7 +20,7 @@ from llamabox.engine.sampling.dry import Breakers, find_breakers
 from llamabox.engine.scheduler import Scheduler, Work
 from llamabox.engine.sequence import Sequence
 from llamabox.engine.status import EngineStatus, SequenceStatus
-from llamabox.engine.stopping import TextOutput
+from llamabox.engine.stopping import TextOutput, single_tokens
 from llamabox.kernels import BLOCK, Rows, make_step
 from llamabox.models.diagnose import first_not_finite
 
@@ -70,10 +70,8 @@ class Engine:
         sampling = request.sampling
         breakers = self._breakers(sampling.dry_sequence_breakers) if sampling.dry_multiplier != 0 else None
         sampler = Sampler(sampling, request.prompt, n_vocab, n_seq, banned, breakers)
-        stream = None if self.tokenizer is None else self.tokenizer.stream(request.special)
-        output = TextOutput(stream, request.stop, self._end_ids, request.special)
         generation = Generation(request, self._wake.set)
-        sequence = Sequence(generation, sampler, output, self._end_ids, n_seq)
+        sequence = Sequence(generation, sampler, self._output(request), self._end_ids, n_seq)
         with self._lock:
             if self._closing:
                 raise EngineBusyError("the engine is closing")
@@ -83,6 +81,14 @@ class Engine:
             self._inbox.append(sequence)
         self._wake.set()
         return generation
+
+    def _output(self, request: GenerationRequest) -> TextOutput:
+        """What makes text of the request's tokens."""
+        if self.tokenizer is None:
+            return TextOutput(None, request.stop, frozenset())
+        shown = single_tokens(self.tokenizer, request.preserved)
+        hidden = frozenset() if request.special else self._end_ids - shown
+        return TextOutput(self.tokenizer.stream(request.special, shown), request.stop, hidden)
 
     def status(self) -> EngineStatus:
         """How things stood after the last step, with the requests that came since."""

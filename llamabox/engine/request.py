@@ -78,6 +78,8 @@ class GenerationRequest:
                 ends the answer all the same: ignore_eos bans it)
     stop        texts that end the generation; they are not part of the answer
     special     render control tokens in the text
+    preserved   texts of control tokens that are rendered all the same, such as the markers of tool calls; a text that
+                is not exactly one token of the vocabulary names none
     cache_prompt  reuse, and leave for others, the KV blocks of equal prefixes
     grammar     what the answer has to be; None: any text
     reasoning_budget  how long the answer may think; None: as long as it likes
@@ -89,6 +91,7 @@ class GenerationRequest:
     stop: tuple[str, ...] = ()
     ignore_eos: bool = False
     special: bool = False
+    preserved: tuple[str, ...] = ()
     cache_prompt: bool = True
     grammar: Grammar | None = None
     reasoning_budget: ThinkingBudget | None = None

@@ -1,6 +1,7 @@
 """From tokens to the text a client sees: whole characters, and nothing of a stop text, however tokens split it."""
 
-from typing import Protocol
+from collections.abc import Iterable
+from typing import Any, Protocol
 
 
 class TextStream(Protocol):
@@ -50,12 +51,18 @@ def _overlap(text: str, stop: str) -> int:
     return 0
 
 
-class TextOutput:
-    """The text of one answer. stream None: there is no tokenizer, and no text."""
+def single_tokens(tokenizer: Any, texts: Iterable[str]) -> frozenset[int]:
+    """The ids of those texts that are one token, control tokens among them."""
+    encoded = [tokenizer.encode(text, add_special=False, parse_special=True) for text in texts]
+    return frozenset(ids[0] for ids in encoded if len(ids) == 1)
 
-    def __init__(self, stream: TextStream | None, stops: tuple[str, ...], end_ids: frozenset[int], special: bool):
+
+class TextOutput:
+    """The text of one answer. stream None: there is no tokenizer, and no text. hidden: tokens that leave no text."""
+
+    def __init__(self, stream: TextStream | None, stops: tuple[str, ...], hidden: frozenset[int]):
         self._stream, self._matcher = stream, StopMatcher(stops)
-        self._hidden = frozenset() if special else end_ids
+        self._hidden = hidden
 
     def push(self, token: int) -> tuple[str, str | None]:
         """One more token -> (text that can be shown, the stop text that was found or None)."""

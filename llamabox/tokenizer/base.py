@@ -91,9 +91,12 @@ class Tokenizer:
         next_bytes = self._reader(special)
         return b"".join([next_bytes(id) for id in ids]).decode("utf-8", "replace")
 
-    def stream(self, special: bool = False) -> TextStream:
-        """A stream for ids that come one at a time; its pieces together equal `decode` of all the ids."""
-        return TextStream(self._reader(special))
+    def stream(self, special: bool = False, shown: frozenset[int] = frozenset()) -> TextStream:
+        """A stream for ids that come one at a time; its pieces together equal `decode` of all the ids.
+
+        shown: control tokens that are rendered although `special` is not set.
+        """
+        return TextStream(self._reader(special, shown))
 
     def piece(self, id: int, special: bool = True) -> bytes:
         """The bytes of one token; b"" for a control token unless `special`. Errors: TokenizerError for a bad id."""
@@ -135,13 +138,13 @@ class Tokenizer:
             raise TokenizerError(f"token id {number}: expected 0 to {self.n_vocab - 1}")
         return number
 
-    def _reader(self, special: bool) -> Callable[[int], bytes]:
+    def _reader(self, special: bool, shown: frozenset[int] = frozenset()) -> Callable[[int], bytes]:
         is_first = True
         drop_space = False
 
         def next_bytes(id: int) -> bytes:
             nonlocal is_first, drop_space
-            piece = self.piece(id, special)
+            piece = self.piece(id, special or id in shown)
             if is_first:
                 is_first, drop_space = False, self._prefixes_space() and id == self.bos
             elif drop_space and piece:

@@ -70,5 +70,5 @@ class FakeTokenizer:
     def decode(self, ids, special=False):
         return "".join(self.piece(id).decode() for id in ids)
 
-    def stream(self, special=False):
+    def stream(self, special=False, shown=frozenset()):
         return SimpleNamespace(push=lambda id: self.piece(id).decode(), flush=lambda: "")

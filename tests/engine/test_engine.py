@@ -4,7 +4,9 @@ import math
 import random
 import threading
 import time
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from engine_fakes import END, N_VOCAB, FakeModel, FakeTokenizer
 
@@ -409,3 +411,30 @@ def test_a_defect_in_the_scheduler_ends_the_requests_with_an_error_instead_of_si
     monkeypatch.setattr(engine._scheduler, "plan", plan)
     assert isinstance(list(engine.submit(request(PROMPTS[0])))[-1], FinishEvent)
     engine.close()
+
+
+class ControlTokenizer(FakeTokenizer):
+    """Token 3 is the control token <call>; the end token is </s>."""
+
+    def encode(self, text, add_special=True, parse_special=False):
+        return {"<call>": [3], "</s>": [END]}.get(text, [4, 5])
+
+    def stream(self, special=False, shown=frozenset()):
+        texts = {3: "<call>", END: "</s>"}
+        visible = (3, END) if special else shown
+        push = lambda id: texts[id] if id in visible else "" if id in texts else "."  # noqa: E731
+        return SimpleNamespace(push=push, flush=lambda: "")
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [({}, ""), ({"preserved": ("<call>",)}, "<call>"), ({"preserved": ("<call>", "</s>", "<none>")}, "<call></s>")],
+)
+def test_preserved_control_tokens_are_rendered(fields, text):
+    engine = make()
+    engine.tokenizer = ControlTokenizer()
+    sampling = SamplingParams(temperature=0.0, logit_bias=((3, 200.0),))
+    model_logits = engine.model._logits
+    engine.model._logits = lambda cells: np.eye(N_VOCAB)[END] * 400 if len(cells) > 5 else model_logits(cells)
+    [(tokens, answer, event)] = finish(engine, engine.submit(request([9] * 5, sampling=sampling, **fields)))
+    assert (tokens, answer, event.reason) == ([3, END], text, "eos")

@@ -15,7 +15,7 @@ from llamabox.kernels import BLOCK
 def sequence(prompt, cache_prompt=True):
     request = GenerationRequest(tuple(prompt), cache_prompt=cache_prompt)
     sampler = Sampler(SamplingParams(), prompt, 1000, 4096)
-    output = TextOutput(None, (), frozenset(), False)
+    output = TextOutput(None, (), frozenset())
     return Sequence(Generation(request, lambda: None), sampler, output, frozenset(), 4096)
 
 

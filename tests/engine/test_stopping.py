@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from llamabox.engine.stopping import StopMatcher, TextOutput
+from llamabox.engine.stopping import StopMatcher, TextOutput, single_tokens
 
 
 def show(text, stops, cuts):
@@ -53,15 +53,20 @@ def test_without_stop_texts_nothing_is_held_back():
     assert StopMatcher(()).push("anything") == ("anything", None)
 
 
-def output(pieces, stops=(), special=False):
+def output(pieces, stops=(), hidden=()):
     stream = SimpleNamespace(push=pieces.__getitem__, flush=lambda: "\ufffd")
-    return TextOutput(stream, stops, frozenset([9]), special)
+    return TextOutput(stream, stops, frozenset(hidden))
 
 
-def test_end_tokens_show_no_text_unless_special_ones_are_wanted():
+def test_hidden_tokens_show_no_text():
     pieces = {1: "x", 9: "<eos>"}
-    assert output(pieces).push(9) == ("", None)
-    assert output(pieces, special=True).push(9) == ("<eos>", None)
+    assert output(pieces, hidden=[9]).push(9) == ("", None)
+    assert output(pieces).push(9) == ("<eos>", None)
+
+
+def test_only_texts_that_are_one_token_name_one():
+    tokenizer = SimpleNamespace(encode=lambda text, add_special, parse_special: [len(text)] * text.count("<"))
+    assert single_tokens(tokenizer, ["<a>", "<b><c>", "plain", "<end>"]) == {3, 5}
 
 
 def test_an_unfinished_character_comes_with_the_flush():
@@ -72,5 +77,5 @@ def test_an_unfinished_character_comes_with_the_flush():
 
 
 def test_without_a_tokenizer_there_is_no_text():
-    out = TextOutput(None, ("a",), frozenset(), False)
+    out = TextOutput(None, ("a",), frozenset())
     assert out.push(1) == ("", None) and out.flush() == ("", None)

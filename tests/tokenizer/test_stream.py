@@ -25,6 +25,13 @@ def test_any_ids_in_a_row(name, special):
         assert text == ours.decode(ids, special)
 
 
+def test_only_the_control_tokens_that_are_asked_for_are_shown():
+    ours = tokenizer("ggml-vocab-qwen2")
+    start, end = (ours.encode(text, False, True)[0] for text in ("<|im_start|>", "<|im_end|>"))
+    stream = ours.stream(shown=frozenset([start]))
+    assert [stream.push(id) for id in (start, *ours.encode("a"), end)] == ["<|im_start|>", "a", ""]
+
+
 def test_a_character_comes_when_it_is_whole():
     ours = tokenizer("ggml-vocab-gpt-2")
     stream = ours.stream()

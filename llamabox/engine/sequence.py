@@ -16,6 +16,7 @@ class Sequence:
     n_computed  how many of the tokens have their keys and values in the KV blocks
     n_cached    how many of those were there before
     table       its KV blocks; empty until it is admitted
+    draft       guesses of its next tokens, to be verified in the next step
     """
 
     def __init__(
@@ -25,6 +26,7 @@ class Sequence:
         self.tokens = list(self.request.prompt)
         self.n_prompt, self.n_computed, self.n_cached = len(self.tokens), 0, 0
         self.table = Table(share=False)
+        self.draft: tuple[int, ...] = ()
         self.sampler, self._output = sampler, output
         self._end_ids, self._n_ctx = end_ids, n_ctx
         self._admitted_s = self._first_token_s = time.monotonic()

@@ -24,12 +24,13 @@ from llamabox.engine import (
 )
 
 GREEDY = SamplingParams(temperature=0.0)
+TOKENIZER = FakeTokenizer()
 
 
-def make(model=None, tokenizer=True, **options):
+def make(model=None, tokenizer=TOKENIZER, **options):
     options = {"n_ctx": 2048, "n_parallel": 4, "cache_type_k": "f32", "cache_type_v": "f32", **options}
     model = model if model is not None else FakeModel()
-    return Engine(model, FakeTokenizer() if tokenizer else None, EngineOptions(**options))
+    return Engine(model, tokenizer, EngineOptions(**options))
 
 
 def request(prompt, **fields):
@@ -186,7 +187,7 @@ def test_held_back_text_comes_when_the_answer_ends():
 
 
 def test_a_model_without_vocabulary_gives_tokens_and_no_text():
-    engine = make(tokenizer=False)
+    engine = make(tokenizer=None)
     tokens, text, _ = finish(engine, engine.submit(request(PROMPTS[2])))[0]
     assert tokens == alone(PROMPTS[2])[0] and text == ""
 
@@ -402,13 +403,13 @@ def test_close_cancels_what_takes_longer(threaded):
 
 def test_a_defect_in_the_scheduler_ends_the_requests_with_an_error_instead_of_silence(monkeypatch):
     engine = make()
-    plan = engine._scheduler.plan
-    monkeypatch.setattr(engine._scheduler, "plan", lambda rows: 1 / 0)
+    plan = engine._stepper.scheduler.plan
+    monkeypatch.setattr(engine._stepper.scheduler, "plan", lambda rows: 1 / 0)
     generation = engine.submit(request(PROMPTS[0]))
     engine.start()
     with pytest.raises(GenerationError, match="ZeroDivisionError"):
         generation.next_event(5)
-    monkeypatch.setattr(engine._scheduler, "plan", plan)
+    monkeypatch.setattr(engine._stepper.scheduler, "plan", plan)
     assert isinstance(list(engine.submit(request(PROMPTS[0])))[-1], FinishEvent)
     engine.close()
 
@@ -431,8 +432,7 @@ class ControlTokenizer(FakeTokenizer):
     [({}, ""), ({"preserved": ("<call>",)}, "<call>"), ({"preserved": ("<call>", "</s>", "<none>")}, "<call></s>")],
 )
 def test_preserved_control_tokens_are_rendered(fields, text):
-    engine = make()
-    engine.tokenizer = ControlTokenizer()
+    engine = make(tokenizer=ControlTokenizer())
     sampling = SamplingParams(temperature=0.0, logit_bias=((3, 200.0),))
     model_logits = engine.model._logits
     engine.model._logits = lambda cells: np.eye(N_VOCAB)[END] * 400 if len(cells) > 5 else model_logits(cells)

@@ -1,0 +1,51 @@
+"""Preparation: a request becomes a Sequence, with all that is made once before it may run. Any thread."""
+
+from functools import cached_property, lru_cache
+
+from llamabox.engine.checking import check_request
+from llamabox.engine.generation import Generation
+from llamabox.engine.options import EngineOptions
+from llamabox.engine.request import GenerationRequest
+from llamabox.engine.sampling import Sampler
+from llamabox.engine.sampling.dry import Breakers, find_breakers
+from llamabox.engine.sequence import Sequence
+from llamabox.engine.stopping import TextOutput, single_tokens
+
+
+class Preparation:
+    """For one model. tokenizer None: it has no vocabulary; sequences have tokens and no text."""
+
+    def __init__(self, model, tokenizer, options: EngineOptions):
+        self._n_vocab, self._n_seq, self._tokenizer = model.config.n_vocab, options.n_seq, tokenizer
+        self._end_ids = frozenset() if tokenizer is None else tokenizer.end_ids
+        self._breakers = lru_cache(maxsize=32)(self._find_breakers)
+
+    def sequence(self, generation: Generation) -> Sequence:
+        """The Sequence of a generation that has not begun.
+
+        Errors:  RequestError, ContextLengthError for a request that cannot be served
+        """
+        request = generation.request
+        check_request(request, self._n_vocab, self._n_seq)
+        banned = self._end_ids if request.ignore_eos else frozenset()
+        sampling = request.sampling
+        breakers = self._breakers(sampling.dry_sequence_breakers) if sampling.dry_multiplier != 0 else None
+        sampler = Sampler(sampling, request.prompt, self._n_vocab, self._n_seq, banned, breakers)
+        return Sequence(generation, sampler, self._output(request), self._end_ids, self._n_seq)
+
+    def _output(self, request: GenerationRequest) -> TextOutput:
+        """What makes text of the request's tokens."""
+        if self._tokenizer is None:
+            return TextOutput(None, request.stop, frozenset())
+        shown = single_tokens(self._tokenizer, request.preserved)
+        hidden = frozenset() if request.special else self._end_ids - shown
+        return TextOutput(self._tokenizer.stream(request.special, shown), request.stop, hidden)
+
+    def _find_breakers(self, texts: tuple[str, ...]) -> Breakers:
+        if self._tokenizer is None:
+            return {}
+        return find_breakers(texts, self._pieces, lambda text: self._tokenizer.encode(text, False))
+
+    @cached_property
+    def _pieces(self) -> list[bytes]:
+        return [self._tokenizer.piece(id) for id in range(self._tokenizer.n_vocab)]

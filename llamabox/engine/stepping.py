@@ -1,0 +1,144 @@
+"""Stepper: one batch after another: who runs, a forward pass, and the tokens that follow from it."""
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+from llamabox.engine.kv_memory import KVMemory
+from llamabox.engine.options import EngineOptions
+from llamabox.engine.pace import Pace
+from llamabox.engine.request import GenerationError
+from llamabox.engine.scheduler import Scheduler, Work
+from llamabox.engine.sequence import Sequence
+from llamabox.engine.tally import Tally
+from llamabox.kernels import BLOCK, Rows, make_step
+from llamabox.models.diagnose import first_not_finite
+
+log = logging.getLogger(__name__)
+
+
+class Stepper:
+    """Runs the sequences of one model; for one thread.  on_end: called once for each sequence that is over."""
+
+    def __init__(self, model, options: EngineOptions, on_end: Callable[[], None]):
+        self._model, self._options, self._on_end = model, options, on_end
+        n_blocks = options.n_parallel * -(-options.n_seq // BLOCK)
+        self._kv = model.ops.kv_cache(model.config.kv_shapes(), n_blocks, options.cache_type_k, options.cache_type_v)
+        self.scheduler = Scheduler(KVMemory(n_blocks, self._kv.copy_block), options.n_running)
+        self.reset_figures()
+
+    def reset_figures(self) -> None:
+        """Forget what was counted and measured."""
+        self._pace = Pace(min(self._options.n_batch, self._options.n_ubatch), self._options.max_step_s)
+        self.tally = Tally(self.scheduler.memory.n_blocks)
+
+    def step(self) -> bool:
+        """Run one batch: decode all that do, and some prefill. False: nothing to do."""
+        self.scheduler.admit()
+        n_decoding = sum(1 + len(s.draft) for s in self.scheduler.running if s.is_decoding)
+        works = self.scheduler.plan(self._pace.prefill_rows(n_decoding))
+        started = time.monotonic()
+        if works:
+            n_prefill = sum(w.count for w in works if not w.sequence.is_decoding)
+            self._compute(works)
+            self._pace.measured(n_prefill, n_decoding, time.monotonic() - started)
+        self.tally.stepped(works, time.monotonic() - started, self.scheduler)
+        return bool(works)
+
+    def drop(self, unwanted: Callable[[Sequence], bool]) -> None:
+        """Cancel the sequences that are no longer wanted: they leave the queue, or their blocks."""
+        for sequence in [*self.scheduler.running, *self.scheduler.waiting]:
+            if unwanted(sequence):
+                self.scheduler.remove(sequence)
+                sequence.finish("cancelled")
+                self._ended()
+
+    def fail_all(self, error: Exception) -> None:
+        """End every sequence with an error."""
+        self._fail([*self.scheduler.running, *self.scheduler.waiting], error)
+
+    def _compute(self, works: list[Work]) -> None:
+        """One forward pass, then what follows from it for each sequence."""
+        try:
+            logits = self._forward(works)
+        except Exception as error:  # whatever went wrong in there must not end the engine
+            log.exception("a forward pass failed")
+            self._fail([w.sequence for w in works], error)
+            return
+        row = 0
+        for work in works:
+            self.scheduler.computed(work)
+            if work.samples:
+                self._sample(work, logits[row : row + work.n_logits])
+                row += work.n_logits
+
+    def _forward(self, works: list[Work]) -> np.ndarray:
+        """Logits f32 (R, V): n_logits rows for each work."""
+        wants = [w.want for w in works]
+        if all(want == "none" for want in wants):
+            wants[-1] = "last"  # models and kernels never see an empty batch of rows
+        rows = [Rows(w.start, w.count, w.sequence.table.blocks, want) for w, want in zip(works, wants, strict=True)]
+        tokens = np.concatenate([np.array(w.tokens, np.int32) for w in works])
+        return self._model.ops.to_numpy(self._model.forward(tokens, make_step(rows, self._kv)))
+
+    def _sample(self, work: Work, logits: np.ndarray) -> None:
+        """The sequence's next tokens from its logits (n_logits, V); errors end this sequence and no other."""
+        sequence = work.sequence
+        try:
+            over = self._next_tokens(work, logits)
+        except GenerationError as error:
+            self._fail([sequence], error)
+        except Exception as error:  # as in _compute
+            log.exception("sampling failed", extra={"request_id": sequence.request.request_id})
+            self._fail([sequence], error)
+        else:
+            if over:
+                self.scheduler.remove(sequence)
+                self._ended()
+
+    def _next_tokens(self, work: Work, logits: np.ndarray) -> bool:
+        """Sample a token, and the one after it for as long as the draft had guessed it. True when the last was among
+        them."""
+        n_accepted = 0
+        for guess, row in zip((*work.draft, None), logits, strict=True):
+            token, over = self._next_token(work, row)
+            n_accepted += token == guess
+            if over or token != guess:
+                break
+        self.scheduler.accepted(work, n_accepted)
+        return over
+
+    def _next_token(self, work: Work, logits: np.ndarray) -> tuple[int | None, bool]:
+        """The token sampled from logits (V,), None where none is wanted; and whether the sequence is over."""
+        sequence = work.sequence
+        if not np.isfinite(logits.max()):
+            raise GenerationError(self._diagnose(work))
+        if sequence.request.n_predict == 0:
+            sequence.finish("limit")
+            return None, True
+        token = sequence.sampler.sample(logits)
+        self.tally.n_predicted += 1
+        return token, sequence.accept(token)
+
+    def _diagnose(self, work: Work) -> str:
+        """Where logits that are not finite come from; computes the work once more, looking at every named value."""
+        tokens = np.array(work.sequence.tokens[work.start :], np.int32)
+        rows = Rows(work.start, len(tokens), work.sequence.table.blocks)
+        name = first_not_finite(self._model, tokens, make_step([rows], self._kv))
+        where = "in the logits alone" if name is None else f"first in {name}, as value-layer"
+        return f"the model gives NaN or infinite logits, {where}: its file or a kernel is damaged"
+
+    def _fail(self, sequences: Iterable[Sequence], error: Exception) -> None:
+        """End these with an error; what they computed is not to be trusted, so it does not stay as cache."""
+        if not isinstance(error, GenerationError):
+            error = GenerationError(f"{type(error).__name__}: {error}")
+        for sequence in sequences:
+            self.scheduler.remove(sequence, keep=False)
+            sequence.generation.put(error)
+            self._ended()
+
+    def _ended(self) -> None:
+        self.tally.ended()
+        self._on_end()

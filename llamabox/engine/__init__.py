@@ -13,6 +13,7 @@ from llamabox.engine.request import (
     GenerationRequest,
     RequestError,
     SamplingParams,
+    SpeculativeParams,
     TextEvent,
     Timings,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "RequestError",
     "SamplingParams",
     "SequenceStatus",
+    "SpeculativeParams",
     "TextEvent",
     "ThinkingBudget",
     "Timings",

@@ -4,7 +4,13 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from llamabox.engine.request import ContextLengthError, GenerationRequest, RequestError, SamplingParams
+from llamabox.engine.request import (
+    ContextLengthError,
+    GenerationRequest,
+    RequestError,
+    SamplingParams,
+    SpeculativeParams,
+)
 from llamabox.engine.sampling.names import NAMES
 
 MAX_STOPS, MAX_STOP_LENGTH, MAX_BREAKERS = 64, 4096, 64
@@ -53,6 +59,15 @@ def check_request(request: GenerationRequest, n_vocab: int, n_seq: int) -> None:
         if not isinstance(stop, str) or not 0 < len(stop) <= MAX_STOP_LENGTH:
             raise RequestError(f"stop: found {stop!r:.80}, expected texts of 1 to {MAX_STOP_LENGTH} characters", "stop")
     check_sampling(request.sampling, n_vocab)
+    check_speculative(request.speculative)
+
+
+def check_speculative(params: SpeculativeParams) -> None:
+    """As check_sampling."""
+    bounds = {"n_max": (0, INT32, int), "n_min": (0, INT32, int), "p_min": (0, 1, (int, float))}
+    for name, (least, most, types) in bounds.items():
+        if getattr(params, name) is not None:
+            _check_number(f"speculative.{name}", getattr(params, name), least, most, types)
 
 
 def check_sampling(params: SamplingParams, n_vocab: int) -> None:

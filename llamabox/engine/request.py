@@ -70,6 +70,20 @@ class SamplingParams:
 
 
 @dataclass(frozen=True)
+class SpeculativeParams:
+    """Bounds on the drafts of one request; None: the engine's own. They never change the answer, only its speed.
+
+    n_max  most tokens of a draft; 0: no drafts
+    n_min  a shorter draft is not used
+    p_min  a draft model stops before a token that it holds less probable
+    """
+
+    n_max: int | None = None
+    n_min: int | None = None
+    p_min: float | None = None
+
+
+@dataclass(frozen=True)
 class GenerationRequest:
     """One continuation of one prompt.
 
@@ -96,17 +110,21 @@ class GenerationRequest:
     grammar: Grammar | None = None
     reasoning_budget: ThinkingBudget | None = None
     request_id: str = ""
+    speculative: SpeculativeParams = SpeculativeParams()
 
 
 @dataclass(frozen=True)
 class Timings:
-    """Counts in tokens, durations in milliseconds. Of the prompt, n_cached were cached and n_prompt computed."""
+    """Counts in tokens, durations in milliseconds. Of the prompt, n_cached were cached and n_prompt computed; of the
+    n_drafted guesses that were verified, n_accepted were right."""
 
     n_cached: int
     n_prompt: int
     prompt_ms: float
     n_predicted: int
     predicted_ms: float
+    n_drafted: int = 0
+    n_accepted: int = 0
 
 
 @dataclass(frozen=True)

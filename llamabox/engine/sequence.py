@@ -27,6 +27,7 @@ class Sequence:
         self.n_prompt, self.n_computed, self.n_cached = len(self.tokens), 0, 0
         self.table = Table(share=False)
         self.draft: tuple[int, ...] = ()
+        self.n_drafted = self.n_accepted = 0  # guesses that were verified, and that were right
         self.sampler, self._output = sampler, output
         self._end_ids, self._n_ctx = end_ids, n_ctx
         self._admitted_s = self._first_token_s = time.monotonic()
@@ -90,6 +91,8 @@ class Sequence:
             prompt_ms=1e3 * (first - self._admitted_s),
             n_predicted=self.n_predicted,
             predicted_ms=1e3 * (now - first),
+            n_drafted=self.n_drafted,
+            n_accepted=self.n_accepted,
         )
         event = FinishEvent(reason, stopping_word, self.n_prompt, self.n_predicted, truncated, timings)
         self.generation.put(event)

@@ -34,4 +34,8 @@ class EngineStatus:
     cached_tokens: int = 0  # found in the cache
     predicted_tokens: int = 0
     predicted_seconds: float = 0.0
+    drafts: int = 0  # that were verified
+    drafted_tokens: int = 0
+    accepted_tokens: int = 0  # of the drafted ones
+    accepted_by_position: tuple[int, ...] = ()  # drafts whose first, second, ... token was accepted
     sequences: tuple[SequenceStatus, ...] = ()

@@ -101,34 +101,33 @@ class Stepper:
     def _next_tokens(self, work: Work, logits: np.ndarray) -> bool:
         """Sample a token, and the one after it for as long as the draft had guessed it. True when the last was among
         them."""
-        n_accepted = 0
+        sequence, n_right = work.sequence, 0
+        if sequence.request.n_predict == 0:
+            self._check_finite(work, logits)
+            sequence.finish("limit")
+            return True
+        self.tally.drafted(sequence, len(work.draft))
         for guess, row in zip((*work.draft, None), logits, strict=True):
-            token, over = self._next_token(work, row)
-            n_accepted += token == guess
+            self._check_finite(work, row)
+            token = sequence.sampler.sample(row)
+            self.tally.predicted(sequence, n_right if token == guess else None)
+            n_right += token == guess
+            over = sequence.accept(token)
             if over or token != guess:
                 break
-        self.scheduler.accepted(work, n_accepted)
+        self.scheduler.accepted(work, n_right)
         return over
 
-    def _next_token(self, work: Work, logits: np.ndarray) -> tuple[int | None, bool]:
-        """The token sampled from logits (V,), None where none is wanted; and whether the sequence is over."""
-        sequence = work.sequence
-        if not np.isfinite(logits.max()):
-            raise GenerationError(self._diagnose(work))
-        if sequence.request.n_predict == 0:
-            sequence.finish("limit")
-            return None, True
-        token = sequence.sampler.sample(logits)
-        self.tally.n_predicted += 1
-        return token, sequence.accept(token)
-
-    def _diagnose(self, work: Work) -> str:
-        """Where logits that are not finite come from; computes the work once more, looking at every named value."""
+    def _check_finite(self, work: Work, logits: np.ndarray) -> None:
+        """GenerationError that says where logits that are not finite come from; computes the work once more, looking
+        at every named value."""
+        if np.isfinite(logits.max()):
+            return
         tokens = np.array(work.sequence.tokens[work.start :], np.int32)
         rows = Rows(work.start, len(tokens), work.sequence.table.blocks)
         name = first_not_finite(self._model, tokens, make_step([rows], self._kv))
         where = "in the logits alone" if name is None else f"first in {name}, as value-layer"
-        return f"the model gives NaN or infinite logits, {where}: its file or a kernel is damaged"
+        raise GenerationError(f"the model gives NaN or infinite logits, {where}: its file or a kernel is damaged")
 
     def _fail(self, sequences: Iterable[Sequence], error: Exception) -> None:
         """End these with an error; what they computed is not to be trusted, so it does not stay as cache."""

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from llamabox.engine.scheduler import Scheduler, Work
+from llamabox.engine.sequence import Sequence
 from llamabox.engine.status import EngineStatus, SequenceStatus
 
 
@@ -11,11 +12,27 @@ class Tally:
 
     def __init__(self, n_blocks: int):
         self.status = EngineStatus(kv_blocks=n_blocks)
-        self.n_predicted = 0
+        self._n_predicted = 0
+        self._n_drafts = self._n_drafted = 0
+        self._accepted: list[int] = []  # by position in the draft
 
     def ended(self) -> None:
         """One more request is over, in whatever way."""
         self.status = replace(self.status, requests=self.status.requests + 1)
+
+    def drafted(self, sequence: Sequence, n: int) -> None:
+        """A draft of n tokens is being verified; 0: none is."""
+        sequence.n_drafted += n
+        self._n_drafted += n
+        self._n_drafts += n > 0
+
+    def predicted(self, sequence: Sequence, position: int | None) -> None:
+        """One more token of an answer. position: where in the draft it was guessed; None: it was not."""
+        self._n_predicted += 1
+        if position is not None:
+            sequence.n_accepted += 1
+            self._accepted.extend([0] * (position + 1 - len(self._accepted)))
+            self._accepted[position] += 1
 
     def stepped(self, works: list[Work], seconds: float, scheduler: Scheduler) -> None:
         """Publish how things stand after a step that did these works; none: there was nothing to do."""
@@ -33,8 +50,12 @@ class Tally:
             prompt_tokens=s.prompt_tokens + n_prompt,
             prompt_seconds=s.prompt_seconds + n_prompt * per_row,
             cached_tokens=scheduler.n_reused,
-            predicted_tokens=self.n_predicted,
+            predicted_tokens=self._n_predicted,
             predicted_seconds=s.predicted_seconds + (n_rows - n_prompt) * per_row,
+            drafts=self._n_drafts,
+            drafted_tokens=self._n_drafted,
+            accepted_tokens=sum(self._accepted),
+            accepted_by_position=tuple(self._accepted),
             sequences=tuple(
                 SequenceStatus(q.request.request_id, q.state, q.n_prompt, q.n_computed, q.n_cached, q.n_predicted)
                 for q in scheduler.running

@@ -65,7 +65,7 @@ def _validation_error(error: msgspec.ValidationError, document: dict) -> BadRequ
     at = _AT_FIELD.search(text)
     path = at.group(1) if at else ""
     message = _AT_FIELD.sub("", text)
-    field = path.split(".")[0].split("[")[0]
+    field = path if path in document else path.split(".")[0].split("[")[0]
     found = f", found {_brief(document[field])}" if field in document else ""
     return BadRequest(f"{path or 'body'}: {message[:1].lower()}{message[1:]}{found}", path or None)
 

@@ -14,6 +14,7 @@ Events = Iterable[tuple[int, TextEvent | FinishEvent] | None]
 
 def timings_dict(t: Timings) -> dict[str, Any]:
     """llama-server's timings."""
+    drafts = {"draft_n": t.n_drafted, "draft_n_accepted": t.n_accepted} if t.n_drafted > 0 else {}
     return {
         "cache_n": t.n_cached,
         "prompt_n": t.n_prompt,
@@ -24,6 +25,7 @@ def timings_dict(t: Timings) -> dict[str, Any]:
         "predicted_ms": t.predicted_ms,
         "predicted_per_token_ms": t.predicted_ms / max(1, t.n_predicted),
         "predicted_per_second": 1e3 * t.n_predicted / max(1e-6, t.predicted_ms),
+        **drafts,
     }
 
 
@@ -35,6 +37,8 @@ def total_timings(finished: list[FinishEvent]) -> Timings:
         prompt_ms=max(f.timings.prompt_ms for f in finished),
         n_predicted=sum(f.timings.n_predicted for f in finished),
         predicted_ms=max(f.timings.predicted_ms for f in finished),
+        n_drafted=sum(f.timings.n_drafted for f in finished),
+        n_accepted=sum(f.timings.n_accepted for f in finished),
     )
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from llamabox.engine import GenerationRequest, SamplingParams
+from llamabox.engine import GenerationRequest, SamplingParams, SpeculativeParams
 from llamabox.engine.sampling import sampler_letters, sampler_names
 from llamabox.server.errors import BadRequest, NotSupported
 from llamabox.server.schemas import OpenAIFields, SamplingFields
@@ -49,6 +49,7 @@ def generation_requests(
         special=defaults.special,
         cache_prompt=defaults.cache_prompt if body.cache_prompt is None else body.cache_prompt,
         request_id=request_id,
+        speculative=SpeculativeParams(body.speculative_n_max, body.speculative_n_min, body.speculative_p_min),
     )
     seed = sampling.seed
     return [request] + [replace(request, sampling=replace(sampling, seed=seed + i)) for i in range(1, n)]

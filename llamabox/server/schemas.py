@@ -52,6 +52,9 @@ class SamplingFields(msgspec.Struct, kw_only=True):
     mirostat: Annotated[int, Meta(ge=0, le=2)] | None = None
     mirostat_tau: NotNegative | None = None
     mirostat_eta: NotNegative | None = None
+    speculative_n_max: Natural | None = msgspec.field(default=None, name="speculative.n_max")
+    speculative_n_min: Natural | None = msgspec.field(default=None, name="speculative.n_min")
+    speculative_p_min: Share | None = msgspec.field(default=None, name="speculative.p_min")
     logit_bias: dict[str, Annotated[float, Meta(ge=-1e9, le=1e9)] | bool] | list[Any] | None = None
     # fields of later releases: a value that asks for something is refused by name
     grammar: Any = None

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from llamabox.engine import ContextLengthError, GenerationRequest, RequestError, SamplingParams
+from llamabox.engine import ContextLengthError, GenerationRequest, RequestError, SamplingParams, SpeculativeParams
 from llamabox.engine.checking import check_request
 
 GOOD = GenerationRequest((1, 2, 3))
@@ -37,6 +37,24 @@ def test_fields_of_a_request(field, value):
     with pytest.raises(RequestError, match=f"{field}: found") as error:
         check_request(replace(GOOD, **{field: value}), 10, 100)
     assert error.value.param == field and len(str(error.value)) < 300
+
+
+@pytest.mark.parametrize(
+    "field, value",
+    [
+        ("n_max", -1),
+        ("n_max", 1.5),
+        ("n_max", True),
+        ("n_min", -1),
+        ("n_min", "1"),
+        ("p_min", math.nan),
+        ("p_min", 1.1),
+    ],
+)
+def test_fields_of_speculation(field, value):
+    with pytest.raises(RequestError, match=f"speculative.{field}: found") as error:
+        check_request(replace(GOOD, speculative=SpeculativeParams(**{field: value})), 10, 100)
+    assert error.value.param == f"speculative.{field}"
 
 
 @pytest.mark.parametrize(

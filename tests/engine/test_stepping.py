@@ -45,6 +45,13 @@ def test_the_answer_is_the_same_whatever_part_of_a_draft_is_right(sampling, n_ri
     assert end.n_predicted == 30
     steps = [rows for rows in engine.model.steps if rows == [6]]
     assert len(steps) == -(-29 // (n_right + 1)), "n_right guesses and one more token in each step"
+    drafted, accepted = 5 * len(steps), 30 - 1 - len(steps)
+    assert end.timings.n_drafted == drafted
+    assert accepted <= end.timings.n_accepted <= accepted + 1, "the last token may be a guess, with none after it"
+    status = engine.status()
+    assert (status.drafts, status.drafted_tokens) == (len(steps), drafted)
+    assert status.accepted_tokens == end.timings.n_accepted == sum(status.accepted_by_position)
+    assert len(status.accepted_by_position) == n_right
     again, end = answer(engine, sampling=sampling)
     assert again == plain, "rejected tokens are in no block that stays as cache"
     assert end.timings.n_cached == len(PROMPT) - 1

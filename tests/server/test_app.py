@@ -1,13 +1,16 @@
 """Every route through falcon's TestClient: what goes to the engine, and what comes back."""
 
 import json
+from dataclasses import replace
 
 import falcon.testing
 import pytest
 from conftest import make_context
 
+from llamabox.engine import SpeculativeParams, Timings
 from llamabox.logs import request_id
 from llamabox.server.app import create_app
+from llamabox.server.formats import timings_dict
 
 CHAT, COMPLETIONS, COMPLETION = "/v1/chat/completions", "/v1/completions", "/completion"
 
@@ -194,6 +197,13 @@ BAD_FIELDS = [
     ("tools", [{}]),
     ("repeat_last_n", -2),
     ("dry_sequence_breakers", [1]),
+    ("speculative.n_max", -1),
+    ("speculative.n_max", 10**30),
+    ("speculative.n_max", True),
+    ("speculative.n_max", 2.5),
+    ("speculative.n_min", "3"),
+    ("speculative.p_min", 1.01),
+    ("speculative.p_min", -0.1),
 ]
 
 
@@ -318,3 +328,17 @@ def test_the_request_id_is_in_the_log_lines(client, caplog):
     handler.emit = lambda record: (seen.append(request_id.get()), monitor(record))
     post(client, CHAT, chat_body(), headers={"X-Request-ID": "trace-7"})
     assert seen and set(seen) == {"trace-7"}
+
+
+def test_bounds_on_drafts_reach_the_engine_by_their_dotted_names(client, engine):
+    post(client, COMPLETION, {"prompt": "x", "speculative.n_max": 3, "speculative.n_min": 1, "speculative.p_min": 0.5})
+    assert engine.generations[0].request.speculative == SpeculativeParams(3, 1, 0.5)
+    post(client, COMPLETION, {"prompt": "x"})
+    assert engine.generations[1].request.speculative == SpeculativeParams()
+
+
+def test_timings_tell_of_drafts_where_there_were_any():
+    plain = Timings(n_cached=0, n_prompt=5, prompt_ms=5.0, n_predicted=3, predicted_ms=6.0)
+    assert not any(key.startswith("draft") for key in timings_dict(plain))
+    told = timings_dict(replace(plain, n_drafted=8, n_accepted=6))
+    assert (told["draft_n"], told["draft_n_accepted"]) == (8, 6)

@@ -2,8 +2,8 @@
 
     LLAMA_CPP_LIB_PATH=DIR python conformance/variants.py
 
-Each variant is a skeleton with changes. Writes conformance/results/variants.npz: name -> f32 (T, n_vocab) or, for bert,
-hidden states (T, n_embd); "provenance". tests/models/test_variants.py compares ours with it.
+Each variant is a skeleton with changes. Writes conformance/results/variants.npz: name -> f32 (T, n_vocab) or, for
+encoders, hidden states (T, n_embd); "provenance". tests/models/test_variants.py compares ours with it.
 """
 
 import json
@@ -42,6 +42,7 @@ def fused(bias: bool) -> dict:
     return parts | {"blk.{i}.attn_qkv.weight": [128, 256]} | ({"blk.{i}.attn_qkv.bias": [256]} if bias else {})
 
 
+NO_QKV = {f"blk.{{i}}.attn_{part}.weight": None for part in "qkv"}
 NO_QKV_BIAS = {f"blk.{{i}}.attn_{part}.bias": None for part in "qkv"}
 QKV_BIAS_48 = {"blk.{i}.attn_q.bias": [192], "blk.{i}.attn_k.bias": [96], "blk.{i}.attn_v.bias": [96]}
 FACTORS = {"rope_factors_long.weight": [16], "rope_factors_short.weight": [16]}
@@ -145,6 +146,34 @@ VARIANTS = {
         | {"blk.{i}.attn_output.bias": None, "blk.{i}.ffn_up.bias": None, "blk.{i}.ffn_down.bias": None}
         | {"token_types.weight": None},
     ),
+    "nomic-bert-bare": Variant("nomic-bert", tensors={"token_types.weight": None}),
+    "nomic-bert-bias": Variant(
+        "nomic-bert", tensors={"blk.{i}.attn_qkv.weight": [128, 384], "blk.{i}.attn_output.bias": [128]} | NO_QKV
+    ),
+    "nomic-bert-moe-dense": Variant(
+        "nomic-bert-moe",
+        {
+            "nomic-bert-moe.moe_every_n_layers": 0,
+            "nomic-bert-moe.expert_count": 0,
+            "nomic-bert-moe.expert_used_count": 0,
+        },
+        {"blk.1.ffn_up_exps.weight": None, "blk.1.ffn_down_exps.weight": None, "blk.1.ffn_gate_inp.weight": None}
+        | {"blk.1.ffn_up.weight": [128, 192], "blk.1.ffn_down.weight": [192, 128]},
+    ),
+    "jina-bert-v2-fused-gate": Variant(
+        "jina-bert-v2", tensors={"blk.{i}.ffn_gate.weight": None, "blk.{i}.ffn_up.weight": [128, 384]}
+    ),
+    "jina-bert-v2-no-gate": Variant(
+        "jina-bert-v2", tensors={"blk.{i}.ffn_gate.weight": None, "blk.{i}.ffn_up.bias": [192]}
+    ),
+    "jina-bert-v2-up-bias": Variant("jina-bert-v2", tensors={"blk.{i}.ffn_up.bias": [192]}),
+    "jina-bert-v2-8-heads": Variant(
+        "jina-bert-v2", {"jina-bert-v2.attention.head_count": 8, "jina-bert-v2.attention.head_count_kv": 8}
+    ),
+    "modern-bert-silu": Variant("modern-bert", {"modern-bert.hidden_activation": "silu"}),
+    "modern-bert-first": Variant("modern-bert", tensors={"blk.0.attn_norm.weight": None}, n_layer=4),
+    "modern-bert-no-window": Variant("modern-bert", {"modern-bert.attention.sliding_window": None}),
+    "modern-bert-window-2": Variant("modern-bert", {"modern-bert.attention.sliding_window": 3}),
 }
 
 
@@ -209,7 +238,7 @@ def main() -> None:
         for name, variant in VARIANTS.items():
             path = Path(folder) / f"{name}.gguf"
             write(variant, path)
-            results[name] = llama_cpp_models.run(path, TOKENS, variant.options, encoder=variant.skeleton == "bert")
+            results[name] = llama_cpp_models.run(path, TOKENS, variant.options, encoder="bert" in variant.skeleton)
             path.unlink()
             print(name, results[name].shape, float(np.abs(results[name]).max()))
     np.savez_compressed(STORED, **results)

@@ -258,14 +258,17 @@ class Ops:
         *,
         scale: float,
         window: int | None = None,
+        two_sided: bool = False,
         softcap: float | None = None,
+        alibi: float | None = None,
     ) -> Any:
-        """Store k and v in the step's KV blocks, then attend: softmax(scale * q k' + mask) v, grouped query heads.
+        """Store k and v in the step's KV blocks, then attend: softmax(scale * q k' + bias + mask) v, grouped heads.
 
         Shapes:  q (T, H, E), k (T, K, E), v (T, K, Ev), H a multiple of K -> (T, H, Ev)
         Mask:    row at position p sees cells j of its own sequence with j <= p (all, if not step.causal),
-                 and p - j < window when given
-        Softcap: scores become softcap * tanh(score / softcap) before the mask
+                 and p - j < window when given (|p - j| < window, if two_sided)
+        Softcap: scores become softcap * tanh(score / softcap) before the bias and the mask
+        ALiBi:   the bias is -slope * |p - j|, slope by head as alibi_slopes(H, alibi) says; alibi is its largest bias
         Dtypes:  k and v are rounded to the cache's types; scores and sums are f32
         Source:  arXiv:1706.03762, 2305.13245; ggml SET_ROWS, MUL_MAT, SOFT_MAX_EXT (or FLASH_ATTN_EXT)
         Bound:   NMSE 1e-10 against f64 on the rounded k and v
@@ -276,8 +279,9 @@ class Ops:
         for n in range(len(step.kv_len)):
             rows = slice(step.row_start[n], step.row_start[n + 1])
             keys, values = (k[rows], v[rows]) if step.kv is None else self._cached(step, layer, n)  # (S, K, E)
-            mask = _visible(step.pos[rows], keys.shape[0], step.causal, window)  # (t, S)
-            out[rows] = self._attend_one(q[rows], keys, values, mask, scale, softcap)
+            mask = _visible(step.pos[rows], keys.shape[0], step.causal, window, two_sided)  # (t, S)
+            bias = None if alibi is None else _alibi(step.pos[rows], keys.shape[0], q.shape[1], alibi)  # (H, t, S)
+            out[rows] = self._attend_one(q[rows], keys, values, mask, scale, softcap, bias)
         return out
 
     def _store(self, step: Step, layer: int, k: np.ndarray, v: np.ndarray) -> None:
@@ -293,13 +297,15 @@ class Ops:
         k, v = (kv_cache.decode(pool[blocks], type).transpose(0, 2, 1, 3) for pool, type in pools)
         return tuple(a.reshape(-1, *a.shape[2:])[:length] for a in (k, v))
 
-    def _attend_one(self, q, k, v, mask, scale, softcap):
-        """q (t, H, E), k (S, K, E), v (S, K, Ev), mask bool (t, S) -> (t, H, Ev)"""
+    def _attend_one(self, q, k, v, mask, scale, softcap, bias):
+        """q (t, H, E), k (S, K, E), v (S, K, Ev), mask bool (t, S), bias None or (H, t, S) -> (t, H, Ev)"""
         group = q.shape[1] // k.shape[1]
         q = q.reshape(q.shape[0], k.shape[1], group, q.shape[2]).transpose(1, 2, 0, 3)  # (K, G, t, E)
         scores = q @ k.transpose(1, 2, 0)[:, None] * np.float32(scale)  # (K, G, t, S)
         if softcap is not None:
             scores = self.softcap(scores, softcap)
+        if bias is not None:
+            scores = scores + bias.reshape(scores.shape)
         scores = np.where(mask, scores, np.float32(-np.inf))
         y = self.softmax(scores) @ v.transpose(1, 0, 2)[:, None]  # (K, G, t, Ev)
         return y.transpose(2, 0, 1, 3).reshape(mask.shape[0], -1, v.shape[2])
@@ -309,11 +315,31 @@ def _as_f32(data: np.ndarray, type: GGMLType) -> np.ndarray:
     return data.astype(np.float32, copy=False) if type in PLAIN else dequantize(data, type)
 
 
-def _visible(pos: np.ndarray, length: int, causal: bool, window: int | None) -> np.ndarray:
+def alibi_slopes(n_head: int, largest: float) -> np.ndarray:
+    """ALiBi's slope of each head, f32 (H,): a geometric series of the power of two below n_head, then one between.
+
+    Source:  arXiv:2108.12409; ggml SOFT_MAX_EXT with max_bias
+    """
+    n = 1 << (n_head.bit_length() - 1)
+    heads = np.arange(n_head)
+    return np.exp2(
+        np.where(heads < n, -largest / n * (heads + 1), -largest / 2 / n * (2 * (heads - n) + 1)), dtype="f4"
+    )
+
+
+def _alibi(pos: np.ndarray, length: int, n_head: int, largest: float) -> np.ndarray:
+    """f32 (H, t, S): what ALiBi adds to the scores."""
+    distance = np.abs(pos[:, None] - np.arange(length)).astype(np.float32)  # (t, S)
+    return -alibi_slopes(n_head, largest)[:, None, None] * distance
+
+
+def _visible(pos: np.ndarray, length: int, causal: bool, window: int | None, two_sided: bool) -> np.ndarray:
     """bool (t, S): which cells each row sees."""
     distance = pos[:, None] - np.arange(length)[None, :]
     mask = distance >= 0 if causal else np.ones(distance.shape, bool)
-    return mask if window is None else mask & (distance < window)
+    if window is not None:
+        mask &= (np.abs(distance) if two_sided else distance) < window
+    return mask
 
 
 def _check_linear(x: Any, weight: Weight, axes: int) -> None:

@@ -20,7 +20,7 @@ from llamabox.kernels.cpu.products import CpuWeight, has_kernel, prepare, produc
 from llamabox.kernels.cpu.program import Kernel
 from llamabox.kernels.cpu.runner import Job, Program, Runner, address, float_bits, slot, thread_count
 from llamabox.kernels.kv import BLOCK
-from llamabox.kernels.ops import TILE_BYTES, Ops, _check_linear, _check_norm
+from llamabox.kernels.ops import TILE_BYTES, Ops, _check_linear, _check_norm, alibi_slopes
 from llamabox.kernels.step import Step
 from llamabox.kernels.weight import Weight
 
@@ -28,6 +28,7 @@ F32 = np.dtype(np.float32)
 TASK_VALUES = 8192  # f32 values in one task of an element-wise kernel
 LONG = 50_000_000  # multiplications: about a millisecond; then Python's other threads run meanwhile
 FEW_ROWS, PROGRAMS = 32, 8192  # programs of so few rows are kept for the next time, up to so many
+ALL_AHEAD = 1 << 30  # cells after its own that a row sees where nothing is hidden
 ATTEND_ROWS = 64  # rows times query heads a key head, in one task of attention
 
 
@@ -280,7 +281,9 @@ class CpuOps(Ops):
         *,
         scale: float,
         window: int | None = None,
+        two_sided: bool = False,
         softcap: float | None = None,
+        alibi: float | None = None,
     ) -> Any:
         _check_attend(q, k, v, step)
         q, k, v = _f32(q), _f32(k), _f32(v)
@@ -290,20 +293,22 @@ class CpuOps(Ops):
             pools, types = (k, v), ("f32", "f32")
         else:
             pools, types = (step.kv.k[layer], step.kv.v[layer]), (step.kv.type_k, step.kv.type_v)
-        how = (scale, window, softcap, step.causal)
+        how = (scale, window, two_sided, softcap, alibi, step.causal)
         key = ("attend", q.shape, k.shape, v.shape, step.kv is None, types, len(plan.chunks), step.tables.shape, how)
         program = self._programs.get(key)
         if program is None:
-            phases = self._attend_phases(q, k, v, pools, types, step, len(plan.chunks), how)
-            program = self._keep(key, q.shape[0], phases)
+            slopes = None if alibi is None else alibi_slopes(q.shape[1], alibi)
+            phases = self._attend_phases(q, k, v, pools, types, step, len(plan.chunks), how, slopes)
+            program = self._keep(key, q.shape[0], phases, slopes)
         values = [address(a) for a in (q, k, v, out, *pools)]
         self._runner.run(program[0], values + plan.addresses, q.size * plan.longest > LONG)
         return out
 
-    def _attend_phases(self, q, k, v, pools, types, step, n_chunks, how) -> list[list[Job]]:
+    def _attend_phases(self, q, k, v, pools, types, step, n_chunks, how, slopes) -> list[list[Job]]:
         """Slots 0-5: q, k, v, out, pools of keys and values; 6-9: AttendPlan.addresses."""
         heads, group = k.shape[1], q.shape[1] // k.shape[1]
-        scale, window, softcap, causal = how
+        scale, window, two_sided, softcap, _, causal = how
+        ahead = 0 if causal else window - 1 if window is not None and two_sided else ALL_AHEAD
         phases = []
         if step.kv is None:
             tables, strides = 0, [(BLOCK * p.strides[0], p.strides[1], p.strides[0]) for p in pools]
@@ -318,9 +323,10 @@ class CpuOps(Ops):
             *(slot(i) for i in (0, 3, 4, 5, 6)),
             *(tables, step.tables.shape[1], slot(8), heads, group, k.shape[2], v.shape[2]),
             *(float_bits(scale), float_bits(softcap if softcap is not None else 0.0)),
-            *(window if window is not None else 0, int(causal), scratch, size),
+            *(window if window is not None else 0, ahead, scratch, size),
             *strides[0],
             *strides[1],
+            0 if slopes is None else address(slopes),
         )
         return [*phases, [Job(_attend(*types).address, n_chunks * heads, args)]]
 

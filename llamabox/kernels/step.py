@@ -46,7 +46,7 @@ class Rows:
     """One sequence's part of a step: `count` new tokens at positions start, start + 1, ...
 
     table  block ids holding positions 0 .. start + count - 1; empty when there is no cache
-    want   which of the new rows want logits: "last", "all" or "none"
+    want   which of the new rows are wanted as logits or hidden states: "first", "last", "all" or "none"
     """
 
     start: int
@@ -86,6 +86,8 @@ def _wanted(part: Rows, first: int) -> np.ndarray:
         return np.arange(first, first + part.count, dtype=np.int32)
     if part.want == "last":
         return np.array([first + part.count - 1], np.int32)
+    if part.want == "first":
+        return np.array([first], np.int32)
     if part.want == "none":
         return np.zeros(0, np.int32)
-    raise ValueError(f'make_step: want is {part.want!r}, expected "last", "all" or "none"')
+    raise ValueError(f'make_step: want is {part.want!r}, expected "first", "last", "all" or "none"')

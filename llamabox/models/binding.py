@@ -19,14 +19,17 @@ def bind_weights(tensors: Mapping[str, Tensor], expected: Iterable[tuple], n_lay
     """Check all names and shapes first, then wrap the weights for the backend.
 
     blk.3.attn_q.weight becomes `.layers[3].attn_q`, blk.3.attn_q.bias `.layers[3].attn_q_bias`.
-    Besides what is expected a file may hold: attn_qkv (rows of q, k and v in one tensor), and beside a matrix X.weight
-    its X.scale (a factor of the product, one or one an expert) and X.input_scale (unused: for 8-bit activations).
+    Besides what is expected a file may hold: attn_qkv (rows of q, k and v in one tensor), an ffn_up with the rows of
+    ffn_gate before its own, and beside a matrix X.weight its X.scale (a factor of the product, one or one an expert)
+    and X.input_scale (unused: for 8-bit activations).
     Errors:  ModelError for a tensor that is missing, misshapen or unknown
     """
     found: dict[str, Tensor | None] = {}
     known: set[str] = set()
     for name, shape, *absent in expected:
-        tensor = tensors.get(name)
+        tensor = _half_of_up(tensors, name, shape)
+        if tensor is None:
+            tensor = tensors.get(name)
         if tensor is None:
             tensor = _part_of_qkv(tensors, name, shape, known)
         if tensor is None and not absent:
@@ -70,6 +73,16 @@ def _part_of_qkv(tensors: Mapping[str, Tensor], name: str, shape: tuple[int, ...
     start = {"q": 0, "k": rows - 2 * shape[0], "v": rows - shape[0]}[letter]  # k and v have equally many rows
     if not 0 <= start <= rows - shape[0] or fused.shape[1:] != tuple(shape[1:]):
         raise ModelError(f"tensor {fused.name}: found shape {fused.shape}, which does not hold {name} {tuple(shape)}")
+    return Tensor(name, fused.type, tuple(shape), fused.data[start : start + shape[0]])
+
+
+def _half_of_up(tensors: Mapping[str, Tensor], name: str, shape: tuple[int, ...]) -> Tensor | None:
+    """ffn_gate or ffn_up as the first or second half of an ffn_up that holds both."""
+    block, _, kind = name.partition(".ffn_")
+    fused = tensors.get(f"{block}.ffn_up.weight")
+    if fused is None or kind not in ("gate.weight", "up.weight") or fused.shape != (2 * shape[0], *shape[1:]):
+        return None
+    start = 0 if kind == "gate.weight" else shape[0]
     return Tensor(name, fused.type, tuple(shape), fused.data[start : start + shape[0]])
 
 

@@ -10,11 +10,9 @@ from llamabox.gguf import GGUFFile
 from llamabox.kernels import Ops, Step
 from llamabox.models.architectures import ARCHITECTURES
 from llamabox.models.binding import bind_weights
-from llamabox.models.metadata import ArchMetadata, ModelError, ModelOptions
+from llamabox.models.metadata import POOLINGS, ArchMetadata, ModelError, ModelOptions
 
 log = logging.getLogger(__name__)
-
-POOLINGS = ("none", "mean", "cls", "last", "rank")  # by llama.cpp's numbers, 0 to 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +48,17 @@ class LoadedModel:
     def causal(self) -> bool:
         """False when every token attends to the whole sequence, which then has to run as one batch, without cache."""
         return self.config.causal
+
+    @property
+    def has_classifier(self) -> bool:
+        """True when the file has a classifier head: the model can rank."""
+        heads = [getattr(self.weights, name, None) for name in ("cls", "cls_output")]
+        return hasattr(self.module, "rank") and any(head is not None for head in heads)
+
+    @property
+    def rank_pooling(self) -> str:
+        """What the classifier sees: cls, the first row; last, where only that has seen the whole sequence; or mean."""
+        return getattr(self.config, "rank_pooling", "last" if self.causal else "cls")
 
     @property
     def n_ctx_limit(self) -> int | None:

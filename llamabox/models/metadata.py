@@ -10,6 +10,7 @@ from llamabox.gguf import Tensor
 
 MAX_COUNT = 2**31 - 1
 SCALINGS = ("none", "linear", "yarn", "longrope")
+POOLINGS = ("none", "mean", "cls", "last", "rank")  # by llama.cpp's numbers, 0 to 4
 
 
 class ModelError(ValueError):
@@ -124,6 +125,11 @@ class ArchMetadata:
         if not isinstance(labels, list) or len(labels) == 0:
             self.fail("classifier.output_labels", labels, "one or more names")
         return len(labels)
+
+    def rank_pooling(self, default: str) -> str:
+        """What the classifier head is applied to, one of POOLINGS."""
+        number = self.count("classifier.pooling_type", POOLINGS.index(default), low=1, high=3)
+        return POOLINGS[number]
 
     def fail(self, key: str, value: Any, expected: str) -> NoReturn:
         """Refuse a value."""

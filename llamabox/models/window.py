@@ -5,8 +5,9 @@ import numpy as np
 from llamabox.models.metadata import ArchMetadata
 
 
-def window_layers(meta: ArchMetadata, n_layer: int, period: int) -> tuple[bool, ...]:
-    """True for the layers with a window: all but the last of every `period` layers, unless the file says otherwise.
+def window_layers(meta: ArchMetadata, n_layer: int, period: int, full_first: bool = False) -> tuple[bool, ...]:
+    """True for the layers with a window: all but the last (full_first: the first) of every `period` layers, unless the
+    file says otherwise.
 
     The file's sliding_window_pattern is a period (0: all layers), or one flag a layer.
     """
@@ -17,4 +18,5 @@ def window_layers(meta: ArchMetadata, n_layer: int, period: int) -> tuple[bool, 
             meta.fail(key, pattern.tolist(), f"{n_layer} flags, one a layer")
         return tuple(bool(flag) for flag in pattern[:n_layer])
     period = meta.count(key, period, low=0)
-    return tuple(period == 0 or i % period < period - 1 for i in range(n_layer))
+    full = 0 if full_first else period - 1
+    return tuple(period == 0 or i % period != full for i in range(n_layer))

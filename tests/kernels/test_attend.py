@@ -33,7 +33,7 @@ def sequence(seed, chunks, heads, heads_kv, size, v_size) -> Sequence:
     return Sequence(*(normal(seed + i, *shape) for i, shape in enumerate(shapes)), chunks)
 
 
-def expected_rows(s: Sequence, type_name, scale, window, softcap, causal) -> np.ndarray:
+def expected_rows(s: Sequence, type_name, scale, window, softcap, causal, two_sided=False, alibi=None) -> np.ndarray:
     """The definition, in f64, on k and v as the cache rounds them."""
     k, v = (decode(encode(a, type_name), type_name).astype(np.float64) for a in (s.k, s.v))
     head = np.arange(s.q.shape[1]) // (s.q.shape[1] // k.shape[1])  # the key head of each query head
@@ -41,11 +41,23 @@ def expected_rows(s: Sequence, type_name, scale, window, softcap, causal) -> np.
     if softcap is not None:
         scores = softcap * np.tanh(scores / softcap)
     distance = np.arange(len(s.q))[:, None] - np.arange(len(k))
+    if alibi is not None:
+        scores -= slopes(s.q.shape[1], alibi)[:, None, None] * abs(distance)
     seen = (distance >= 0) | (not causal)
     if window is not None:
-        seen &= distance < window
+        seen &= (abs(distance) if two_sided else distance) < window
     weights = np.where(seen, np.exp(scores - np.where(seen, scores, -np.inf).max(-1, keepdims=True)), 0)
     return np.einsum("hts,she->the", weights / weights.sum(-1, keepdims=True), v[:, head])
+
+
+def slopes(heads, largest) -> np.ndarray:
+    """The definition of arXiv:2108.12409: 2^(-largest/n) and its powers; what is missing from every other one of 2n."""
+
+    def series(n):
+        return [2 ** (-largest * (i + 1) / n) for i in range(n)]
+
+    n = 2 ** int(np.log2(heads))
+    return np.array((series(n) + series(2 * n)[::2])[:heads])
 
 
 def run_in_chunks(ops, sequences, kv, **how) -> list[np.ndarray]:
@@ -95,15 +107,38 @@ def test_key_and_value_types_may_differ(ops):
     assert nmse(expected_rows(rounded, "f32", 0.25, None, None, causal=True), found) <= BOUND
 
 
+def check_without_a_cache(ops, causal, heads=4, **how):
+    sequences = [sequence(i, (n,), heads, 2, 24, 24) for i, n in enumerate((1, 40, 65))]
+    step = make_step([Rows(0, len(s.q)) for s in sequences], None, causal)
+    q, k, v = (np.concatenate([getattr(s, name) for s in sequences]) for name in "qkv")
+    found = np.split(ops.attend(q, k, v, step, 0, scale=0.2, **how), np.cumsum([1, 40]))
+    for s, y in zip(sequences, found, strict=True):
+        rest = {name: value for name, value in how.items() if name not in ("window", "softcap")}
+        expected = expected_rows(s, "f32", 0.2, how.get("window"), how.get("softcap"), causal, **rest)
+        assert nmse(expected, y) <= BOUND
+
+
 @pytest.mark.parametrize("causal", [True, False])
 @pytest.mark.parametrize("window", [None, 5])
 def test_without_a_cache_rows_attend_to_each_other(ops, causal, window):
-    sequences = [sequence(i, (n,), 4, 2, 24, 24) for i, n in enumerate((1, 40, 65))]
-    step = make_step([Rows(0, len(s.q)) for s in sequences], None, causal)
-    q, k, v = (np.concatenate([getattr(s, name) for s in sequences]) for name in "qkv")
-    found = np.split(ops.attend(q, k, v, step, 0, scale=0.2, window=window), np.cumsum([1, 40]))
-    for s, y in zip(sequences, found, strict=True):
-        assert nmse(expected_rows(s, "f32", 0.2, window, None, causal), y) <= BOUND
+    check_without_a_cache(ops, causal, window=window)
+
+
+@pytest.mark.parametrize("window", [1, 5, 40])
+def test_a_two_sided_window(ops, window):
+    check_without_a_cache(ops, False, window=window, two_sided=True)
+
+
+@pytest.mark.parametrize("how", [{"alibi": 8.0}, {"alibi": 3.0, "softcap": 4.0}], ids=str)
+@pytest.mark.parametrize("heads", [2, 4, 6, 12])  # 6 and 12: slopes between those of a power of two
+def test_alibi_of_rows_that_see_all(ops, heads, how):
+    check_without_a_cache(ops, False, heads, **how)
+
+
+def test_alibi_through_the_cache(ops):
+    s = sequence(8, (3, BLOCK, 1, 9), 6, 3, 16, 16)
+    found = run_in_chunks(ops, [s], KVCache([KVShape(3, 16, 16)] * 2, 2), scale=0.25, alibi=8.0)[0]
+    assert nmse(expected_rows(s, "f16", 0.25, None, None, True, alibi=8.0), found) <= BOUND
 
 
 def test_large_scores_do_not_overflow(ops):

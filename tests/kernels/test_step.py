@@ -27,8 +27,8 @@ def test_the_example_of_the_docstring(kv):
 
 
 def test_which_rows_are_wanted():
-    parts = [Rows(0, 2, want="all"), Rows(5, 3, want="last"), Rows(0, 1, want="none")]
-    assert make_step(parts, None).out_rows.tolist() == [0, 1, 4]
+    parts = [Rows(0, 2, want="all"), Rows(5, 3, want="last"), Rows(0, 1, want="none"), Rows(0, 4, want="first")]
+    assert make_step(parts, None).out_rows.tolist() == [0, 1, 4, 6]
 
 
 @pytest.mark.parametrize("parts", [[], [Rows(0, 0)], [Rows(-1, 2)]], ids=str)
@@ -44,5 +44,5 @@ def test_a_table_that_is_too_short_is_refused(kv):
 
 
 def test_an_unknown_wish_is_refused():
-    with pytest.raises(ValueError, match="want is 'first'"):
-        make_step([Rows(0, 1, want="first")], None)
+    with pytest.raises(ValueError, match="want is 'some'"):
+        make_step([Rows(0, 1, want="some")], None)

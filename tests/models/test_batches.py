@@ -54,3 +54,33 @@ def test_a_chunk_that_wants_no_logits_prepares_the_next(open_case, name, backend
     assert first.shape == (0, loaded.config.n_vocab)
     second = loaded.ops.to_numpy(loaded.forward(tokens[7:], make_step([Rows(7, 5, (0,), "last")], cache)))
     assert logits.nmse(expected, second) <= 1e-11
+
+
+ENCODERS = [
+    "bert",
+    "jina-bert-v2-code",
+    "nomic-bert",
+    "nomic-bert-moe",
+    "modern-bert",
+    "gemma-embedding",
+    "llama-embed",
+]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("name", ENCODERS)
+def test_encoded_sequences_do_not_see_each_other(open_case, name, backend):
+    loaded = logits.load(open_case(name), backend).model
+
+    def encode(prompts, want):
+        step = make_step([Rows(0, len(p), (), want) for p in prompts], None, causal=False)
+        return loaded.ops.to_numpy(loaded.hidden(step_tokens(prompts), step))
+
+    together = np.split(encode(PROMPTS, "all"), np.cumsum([len(p) for p in PROMPTS])[:-1])
+    for prompt, rows in zip(PROMPTS, together, strict=True):
+        alone = encode([prompt], "all")
+        assert logits.nmse(alone, rows) <= 1e-11
+        if backend == "cpu":  # a row's bits never depend on what is beside it
+            np.testing.assert_array_equal(rows, alone)
+    firsts = encode(PROMPTS, "first")
+    assert logits.nmse(np.stack([rows[0] for rows in together]), firsts) <= 1e-11

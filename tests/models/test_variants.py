@@ -11,7 +11,7 @@ import llamabox
 from llamabox.kernels import BACKENDS
 
 BOUND, BOUND_GELU = 1e-8, 1e-6  # as in conformance/archs/README.md
-GELU = ("gemma2", "gemma3", "bert")
+GELU = ("gemma2", "gemma3", "bert", "nomic-bert-moe", "jina-bert-v2", "modern-bert")
 
 
 @pytest.fixture(scope="module")

@@ -87,11 +87,15 @@ def _score_block(q, keys, width, scores):
 
 
 @inline
-def _weigh(scores, low, high, softcap, best):
+def _cap(scores, softcap):
+    """Scores within (-softcap, softcap)."""
+    for c in range(0, 4 * BLOCK, 32):
+        store(scores + c, tanh(load_f32x8(scores + c) * (types.float32(1) / softcap)) * softcap)
+
+
+@inline
+def _weigh(scores, low, high, best):
     """Scores of the cells low .. high - 1 -> exp(score - largest), 0 elsewhere; returns (largest, their sum)."""
-    if softcap > 0:
-        for c in range(0, 4 * BLOCK, 32):
-            store(scores + c, tanh(load_f32x8(scores + c) * (types.float32(1) / softcap)) * softcap)
     for c in range(low):
         store(scores + 4 * c, NEGATIVE_INFINITY)
     for c in range(high, BLOCK):
@@ -158,10 +162,10 @@ class Scratch(NamedTuple):
 
 
 class Mask(NamedTuple):
-    """window or 0, causal, and the cells that the task may see at all."""
+    """window or 0, how many cells after its own a row sees, and the cells that the task may see at all."""
 
     window: int
-    causal: int
+    ahead: int
     begin: int
     end: int
 
@@ -203,13 +207,25 @@ def _end_row(out, m, n):
 
 
 @inline
-def _see_block(m, n, low, high, softcap):
-    """A row sees the cells low .. high - 1 of the block in scratch."""
+def _lean(scores, slope, distance):
+    """ALiBi: less for cells that are far away. distance: from the block's first cell to the row."""
+    for c in range(BLOCK):
+        score = load_f32(scores + 4 * c) - slope * types.float32(abs(distance - c))
+        store(scores + 4 * c, types.float32(score))
+
+
+@inline
+def _see_block(m, n, low, high, softcap, slopes, distance):
+    """A row sees the cells low .. high - 1 of the block in scratch; slopes (group,) or 0."""
     for g in range(n.group):
         state = m.state + 8 * g
         best = load_f32(state)
         _score_block(m.queries + 4 * g * n.k_width, m.keys, n.k_width, m.scores)
-        largest, total = _weigh(m.scores, low, high, softcap, best)
+        if softcap > 0:
+            _cap(m.scores, softcap)
+        if slopes != 0:
+            _lean(m.scores, load_f32(slopes + 4 * g), distance)
+        largest, total = _weigh(m.scores, low, high, best)
         shrink = exp(splat_f32x8(types.float32(best - largest)))
         _mix_values(m.sums + 4 * g * n.v_width, shrink, m.scores, m.values, n.v_width, low, high)
         store(state, types.float32(largest))
@@ -219,21 +235,18 @@ def _see_block(m, n, low, high, softcap):
 @inline
 def _mask(args, first, rows, cells):
     """The mask of rows first .. first + rows - 1; positions ascend."""
-    positions, window, causal = argument(args, 7), argument(args, 14), argument(args, 15)
-    begin, end = 0, cells
-    if causal:
-        end = min(cells, load_i32(positions + 4 * (first + rows - 1)) + 1)
+    positions, window, ahead = argument(args, 7), argument(args, 14), argument(args, 15)
+    begin, end = 0, min(cells, load_i32(positions + 4 * (first + rows - 1)) + 1 + ahead)
     if window:
         begin = max(0, load_i32(positions + 4 * first) - window + 1)
-    return Mask(window, causal, begin, end)
+    return Mask(window, ahead, begin, end)
 
 
 @inline
 def _visible(mask, pos, block, filled):
     """The cells low .. high - 1 of a block that a row at pos sees."""
     low = max(0, pos - mask.window + 1 - block * BLOCK) if mask.window else 0
-    high = min(filled, pos + 1 - block * BLOCK) if mask.causal else filled
-    return low, high
+    return low, min(filled, pos + 1 + mask.ahead - block * BLOCK)
 
 
 @inline
@@ -254,8 +267,8 @@ def attend(key_format, value_format, f32):
     args: 0 q (T, H, E), 1 out (T, H, Ev), 2 keys, 3 values, 4 chunks int32 (C, 5): sequence, first row, rows, cells of
     the sequence, its first cell where there are no tables; 5 tables int32 or 0, 6 blocks a table row, 7 positions
     int32 (T,), 8 key heads, 9 query heads a key head, 10 E, 11 Ev, 12 scale (bits), 13 softcap (bits) or 0, 14 window
-    or 0, 15 causal, 16 scratch, 17 bytes of scratch a thread, 18-20 bytes from a block, head and cell of keys to the
-    next, 21-23 the same of values.
+    or 0, 15 cells after its own that a row sees, 16 scratch, 17 bytes of scratch a thread, 18-20 bytes from a block,
+    head and cell of keys to the next, 21-23 the same of values, 24 ALiBi's slopes f32 (H,) or 0.
     """
 
     def attend_chunk(args, task, thread):
@@ -265,7 +278,9 @@ def attend(key_format, value_format, f32):
         sequence, first, rows = load_i32(chunk), load_i32(chunk + 4), load_i32(chunk + 8)
         n = Sizes(rows, group, k_dim, v_dim, (k_dim + 7) & ~7, (v_dim + 7) & ~7)
         m = _scratch(argument(args, 16) + thread * argument(args, 17), n)
-        mask = _mask(args, first, rows, load_i32(chunk + 12))
+        mask, slopes = _mask(args, first, rows, load_i32(chunk + 12)), argument(args, 24)
+        if slopes != 0:
+            slopes += 4 * head * group
         for r in range(rows):
             q = argument(args, 0) + ((first + r) * heads + head) * 4 * group * k_dim
             _begin_row(q, _row(m, n, r), n, scale, f32)
@@ -276,9 +291,10 @@ def attend(key_format, value_format, f32):
             filled = min(BLOCK, mask.end - block * BLOCK)
             _load_block(args, key_format, value_format, place, head, load_i32(chunk + 16), filled, m, n)
             for r in range(rows):
-                low, high = _visible(mask, load_i32(argument(args, 7) + 4 * (first + r)), block, filled)
+                pos = load_i32(argument(args, 7) + 4 * (first + r))
+                low, high = _visible(mask, pos, block, filled)
                 if low < high:
-                    _see_block(_row(m, n, r), n, low, high, softcap)
+                    _see_block(_row(m, n, r), n, low, high, softcap, slopes, pos - block * BLOCK)
         for r in range(rows):
             _end_row(argument(args, 1) + ((first + r) * heads + head) * 4 * group * v_dim, _row(m, n, r), n)
 

@@ -18,7 +18,7 @@ BODIES = {
     "/tokenize": (schemas.TokenizeBody, {"content": "hi"}),
     "/detokenize": (schemas.DetokenizeBody, {"tokens": [104]}),
 }
-CASES = [(path, field.name) for path, (kind, _) in BODIES.items() for field in msgspec.structs.fields(kind)]
+CASES = [(path, field.encode_name) for path, (kind, _) in BODIES.items() for field in msgspec.structs.fields(kind)]
 
 
 @pytest.mark.parametrize(("path", "field"), CASES)

@@ -1,19 +1,11 @@
-"""The fields of each request that we read, with types and bounds. A field that is null is as if it were absent."""
+"""Fields that every request for text may have."""
 
 from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
-INT32 = 2**31 - 1
-Count = Annotated[int, Meta(ge=-1, le=INT32)]
-Natural = Annotated[int, Meta(ge=0, le=INT32)]
-Share = Annotated[float, Meta(ge=0, le=1)]
-Positive = Annotated[float, Meta(gt=0, le=1e9)]
-NotNegative = Annotated[float, Meta(ge=0, le=1e9)]
-Penalty = Annotated[float, Meta(ge=-1e9, le=1e9)]
-TokenId = Annotated[int, Meta(ge=0, le=INT32)]
-Text = Annotated[str, Meta(max_length=1 << 25)]
+from llamabox.server.schemas.bounds import INT32, Count, Natural, NotNegative, Penalty, Positive, Share
 
 
 class StreamOptions(msgspec.Struct):
@@ -69,47 +61,3 @@ class OpenAIFields(SamplingFields, kw_only=True):
     max_tokens: Annotated[int, Meta(ge=-1, le=INT32)] | None = None
     logprobs: Any = None
     response_format: dict[str, Any] | None = None
-
-
-class ChatBody(OpenAIFields, kw_only=True):
-    """POST /v1/chat/completions"""
-
-    messages: Annotated[list[dict[str, Any]], Meta(min_length=1)]
-    max_completion_tokens: Annotated[int, Meta(ge=-1, le=INT32)] | None = None
-    tools: list[dict[str, Any]] | None = None
-    tool_choice: Any = None
-    top_logprobs: Any = None
-    add_generation_prompt: bool | None = None
-    chat_template_kwargs: dict[str, Any] | None = None
-    chat_template: Any = None
-
-
-class CompletionsBody(OpenAIFields, kw_only=True):
-    """POST /v1/completions"""
-
-    prompt: Text | list[TokenId]
-    echo: Any = None
-    suffix: Any = None
-    best_of: Any = None
-
-
-class CompletionBody(SamplingFields, kw_only=True):
-    """POST /completion"""
-
-    prompt: Text | list[TokenId]
-    max_tokens: Annotated[int, Meta(ge=-1, le=INT32)] | None = None
-
-
-class TokenizeBody(msgspec.Struct):
-    """POST /tokenize"""
-
-    content: Text
-    add_special: bool | None = None
-    parse_special: bool | None = None
-    with_pieces: bool | None = None
-
-
-class DetokenizeBody(msgspec.Struct):
-    """POST /detokenize"""
-
-    tokens: list[TokenId]

@@ -1,0 +1,15 @@
+"""Defaults: what a request that names no value gets."""
+
+from dataclasses import dataclass
+
+from llamabox.engine import SamplingParams
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """What a request that names no value gets: the command line's."""
+
+    sampling: SamplingParams
+    n_predict: int = -1
+    special: bool = False
+    cache_prompt: bool = True

@@ -1,0 +1,48 @@
+"""A checked body -> the engine's requests, one for each choice."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from secrets import randbits
+from typing import Any
+
+from llamabox.engine import GenerationRequest, SpeculativeParams
+from llamabox.server.requests.defaults import Defaults
+from llamabox.server.requests.later import refuse_later
+from llamabox.server.requests.sampling import sampling_params
+from llamabox.server.requests.texts import stops
+from llamabox.server.schemas import OpenAIFields, SamplingFields
+
+
+def generation_requests(
+    body: SamplingFields, prompt: Sequence[int], defaults: Defaults, tokenizer: Any, request_id: str
+) -> list[GenerationRequest]:
+    """One engine request a choice; choice i samples with seed + i.
+
+    Errors:  BadRequest and NotSupported, naming the field
+    """
+    refuse_later(body)
+    sampling = sampling_params(body, defaults.sampling, tokenizer)
+    n = body.n if isinstance(body, OpenAIFields) and body.n is not None else 1
+    if n > 1 and sampling.seed is None:
+        sampling = replace(sampling, seed=randbits(31))
+    request = GenerationRequest(
+        prompt=tuple(prompt),
+        sampling=sampling,
+        n_predict=_n_predict(body, defaults.n_predict),
+        stop=stops(body.stop),
+        ignore_eos=body.ignore_eos is True,
+        special=defaults.special,
+        cache_prompt=defaults.cache_prompt if body.cache_prompt is None else body.cache_prompt,
+        request_id=request_id,
+        speculative=SpeculativeParams(body.speculative_n_max, body.speculative_n_min, body.speculative_p_min),
+    )
+    seed = sampling.seed
+    return [request] + [replace(request, sampling=replace(sampling, seed=seed + i)) for i in range(1, n)]
+
+
+def _n_predict(body: SamplingFields, default: int) -> int:
+    for name in ("max_completion_tokens", "max_tokens", "n_predict"):
+        value = getattr(body, name, None)
+        if value is not None:
+            return value
+    return default

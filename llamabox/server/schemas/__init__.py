@@ -1,0 +1,18 @@
+"""The fields of each request that we read, with types and bounds; a file a theme. A field that is null is as if it were
+absent. Every body is exported here."""
+
+from llamabox.server.schemas.chat import ChatBody
+from llamabox.server.schemas.completions import CompletionBody, CompletionsBody
+from llamabox.server.schemas.sampling import OpenAIFields, SamplingFields, StreamOptions
+from llamabox.server.schemas.tokens import DetokenizeBody, TokenizeBody
+
+__all__ = [
+    "ChatBody",
+    "CompletionBody",
+    "CompletionsBody",
+    "DetokenizeBody",
+    "OpenAIFields",
+    "SamplingFields",
+    "StreamOptions",
+    "TokenizeBody",
+]

@@ -1,0 +1,15 @@
+"""The bounds that fields share."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+INT32 = 2**31 - 1
+Count = Annotated[int, Meta(ge=-1, le=INT32)]
+Natural = Annotated[int, Meta(ge=0, le=INT32)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+Positive = Annotated[float, Meta(gt=0, le=1e9)]
+NotNegative = Annotated[float, Meta(ge=0, le=1e9)]
+Penalty = Annotated[float, Meta(ge=-1e9, le=1e9)]
+TokenId = Annotated[int, Meta(ge=0, le=INT32)]
+Text = Annotated[str, Meta(max_length=1 << 25)]

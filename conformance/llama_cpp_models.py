@@ -1,7 +1,8 @@
 """Run a model file in llama.cpp through llama-cpp-python. LLAMA_CPP_LIB_PATH may name a folder with libllama.so."""
 
+import ctypes
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import llama_cpp
@@ -13,13 +14,21 @@ SCALINGS = {"none": 0, "linear": 1, "yarn": 2, "longrope": 3}  # enum llama_rope
 
 
 def run(
-    path: Path, tokens, options: dict | None = None, encoder: bool = False, see: Callable | None = None
+    path: Path,
+    tokens,
+    options: dict | None = None,
+    encoder: bool = False,
+    see: Callable | None = None,
+    loras: Sequence[tuple[Path, float]] = (),
+    control: tuple[np.ndarray, int, int] | None = None,
 ) -> np.ndarray:
     """All tokens in one batch, sequence 0, positions from 0.
 
     options  the names of llamabox's ModelOptions
     encoder  final hidden states, attention without a causal mask; otherwise logits
     see      called as cb_eval(tensor address, ask) -> bool
+    loras    files of LoRA adapters and their scales
+    control  directions f32 (n_layer - 1, n_embd) of layers 1, 2, ..., the first and the last layer to add them to
     Returns: f32 (T, n_embd) or (T, n_vocab)
     """
     model = llama_cpp.llama_model_load_from_file(str(path).encode(), llama_cpp.llama_model_default_params())
@@ -29,6 +38,7 @@ def run(
     params = _params(options if options is not None else {}, encoder)
     params.cb_eval = callback
     context = llama_cpp.llama_init_from_model(model, params)
+    _adapt(model, context, loras, control)
     batch = llama_cpp.llama_batch_init(len(tokens), 0, 1)
     batch.n_tokens = len(tokens)
     for i, token in enumerate(tokens):
@@ -44,6 +54,21 @@ def run(
     llama_cpp.llama_free(context)
     llama_cpp.llama_model_free(model)
     return np.stack(rows)
+
+
+def _adapt(model, context, loras, control) -> None:
+    adapters = [llama_cpp.llama_adapter_lora_init(model, str(path).encode()) for path, _ in loras]
+    if not all(adapters):
+        sys.exit("llama.cpp cannot load an adapter")
+    if adapters:
+        pointers = (llama_cpp.llama_adapter_lora_p_ctypes * len(adapters))(*adapters)
+        scales = (ctypes.c_float * len(adapters))(*(scale for _, scale in loras))
+        llama_cpp.llama_set_adapters_lora(context, pointers, len(adapters), scales)
+    if control is not None:
+        data, first, last = np.ascontiguousarray(control[0], np.float32), *control[1:]
+        pointer = data.ctypes.data_as(ctypes.POINTER(ctypes.c_float))
+        if llama_cpp.llama_set_adapter_cvec(context, pointer, data.size, data.shape[1], first, last) != 0:
+            sys.exit("llama.cpp does not take the control vector")
 
 
 def _params(options: dict, encoder: bool):

@@ -1,5 +1,6 @@
 """The Python face: `llamabox.load(path) -> Model`, `llamabox.load_tokenizer(path)`."""
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from reprlib import repr as short_repr
@@ -9,10 +10,11 @@ import numpy as np
 
 from llamabox.gguf import open_gguf
 from llamabox.kernels import BLOCK, CACHE_TYPES, Rows, make_step, open_backend
-from llamabox.models import LoadedModel, ModelError, ModelOptions, load_model
+from llamabox.models import LoadedModel, ModelError, ModelOptions, adapter_set, load_model
 from llamabox.models.pooling import pool
 
 Ids = Sequence[int] | np.ndarray
+Scaled = str | Path | tuple[str | Path, float]
 PREFILL_ROWS = 512  # rows of one forward pass in `logits` and `embed`
 
 
@@ -21,10 +23,17 @@ def load(
     backend: str = "cpu",
     cache_type_k: str = "f16",
     cache_type_v: str = "f16",
+    lora: Sequence[Scaled] = (),
+    control_vectors: Sequence[Scaled] = (),
+    control_vector_layers: tuple[int, int] | None = None,
     **options: Any,
 ) -> "Model":
     """Open a GGUF file and make a Model of it. A file without a vocabulary loads too; its `.tokenizer` is None.
 
+    lora             files of LoRA adapters, each alone or as (file, scale); `generate(lora=[(i, scale), ...])` chooses
+                     others for one call, by their places in this list
+    control_vectors  files of control vectors, in the same way, added after the layers (first, last) of
+                     control_vector_layers, both included
     options  threads (int), n_ctx (tokens; the file's own context when absent), mmap, mlock (bool), overrides
              (sequence of "KEY=TYPE:VALUE"), and the fields of models.ModelOptions (rope_freq_base, ...)
     Errors:  GGUFError, ModelError, TokenizerError for a file that is not right; TypeError for an unknown option
@@ -34,7 +43,19 @@ def load(
     maths = ModelOptions(**{"n_ctx_seq": n_ctx, **options})
     file = open_gguf(path, **reading)
     model = load_model(file, open_backend(backend, threads), maths)
-    return Model(model, _tokenizer(file.metadata), n_ctx, cache_type_k, cache_type_v)
+    loras, controls = [_scaled(item) for item in lora], [_scaled(item) for item in control_vectors]
+    if loras or controls:
+        opened = [(open_gguf(vector), scale) for vector, scale in controls]
+        model = model.with_adapters([open_gguf(adapter) for adapter, _ in loras], opened, control_vector_layers)
+    scales = [scale for _, scale in loras]
+    return Model(model, _tokenizer(file.metadata), n_ctx, cache_type_k, cache_type_v, scales)
+
+
+def _scaled(item: Scaled) -> tuple[str | Path, float]:
+    path, scale = item if isinstance(item, tuple) else (item, 1.0)
+    if isinstance(scale, bool) or not isinstance(scale, int | float) or not math.isfinite(scale):
+        raise ModelError(f"{path}: scale: found {short_repr(scale)}, expected a finite number")
+    return path, float(scale)
 
 
 def load_tokenizer(path: str | Path):
@@ -53,10 +74,21 @@ def _tokenizer(metadata):
 
 
 class Model:
-    """A loaded model: tokenizer, logits, embeddings and text. Use it from one thread at a time."""
+    """A loaded model: tokenizer, logits, embeddings and text. Use it from one thread at a time.
 
-    def __init__(self, model: LoadedModel, tokenizer, n_ctx: int | None, cache_type_k: str, cache_type_v: str):
-        self.model = model
+    lora_scales  of its adapters, in the order they were given
+    """
+
+    def __init__(
+        self,
+        model: LoadedModel,
+        tokenizer,
+        n_ctx: int | None,
+        cache_type_k: str,
+        cache_type_v: str,
+        lora_scales: Sequence[float] = (),
+    ):
+        self.model, self.lora_scales = model, tuple(lora_scales)
         self.tokenizer = tokenizer
         self.config = model.config
         self.n_ctx = n_ctx if n_ctx is not None else model.config.n_ctx_train
@@ -119,15 +151,15 @@ class Model:
 
     def _forward(self, tokens: np.ndarray, run) -> np.ndarray:
         """Every row's result: in chunks through a KV cache, or all at once for models without one."""
-        shapes = self.config.kv_shapes()
+        shapes, adapters = self.config.kv_shapes(), [adapter_set(dict(enumerate(self.lora_scales)))]
         if not shapes or not self.model.causal:
             step = make_step([Rows(0, len(tokens), (), "all")], None, causal=False)
-            return self.model.ops.to_numpy(run(tokens, step))
+            return self.model.ops.to_numpy(run(tokens, step, adapters))
         table = np.arange(-(-len(tokens) // BLOCK), dtype=np.int32)
         cache = self.model.ops.kv_cache(shapes, len(table), *self._cache_types)
         parts = []
         for start in range(0, len(tokens), PREFILL_ROWS):
             chunk = tokens[start : start + PREFILL_ROWS]
             step = make_step([Rows(start, len(chunk), table, "all")], cache)
-            parts.append(self.model.ops.to_numpy(run(chunk, step)))
+            parts.append(self.model.ops.to_numpy(run(chunk, step, adapters)))
         return np.concatenate(parts)

@@ -1,7 +1,16 @@
 """Maths: one file per text architecture, found through one static table."""
 
+from llamabox.models.adapters import AdapterSet, adapter_set
 from llamabox.models.architectures import ARCHITECTURES
 from llamabox.models.loading import LoadedModel, load_model
 from llamabox.models.metadata import ModelError, ModelOptions
 
-__all__ = ["ARCHITECTURES", "LoadedModel", "ModelError", "ModelOptions", "load_model"]
+__all__ = [
+    "ARCHITECTURES",
+    "AdapterSet",
+    "LoadedModel",
+    "ModelError",
+    "ModelOptions",
+    "adapter_set",
+    "load_model",
+]

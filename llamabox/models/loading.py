@@ -1,15 +1,19 @@
 """From a GGUF file to a LoadedModel: find the architecture, read its Config, check every tensor, wrap the weights."""
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 from llamabox.gguf import GGUFFile
 from llamabox.kernels import Ops, Step
+from llamabox.models.adapters import AdaptedOps, AdapterSet
 from llamabox.models.architectures import ARCHITECTURES
 from llamabox.models.binding import bind_weights
+from llamabox.models.control import load_control
+from llamabox.models.lora import Lora, load_lora
 from llamabox.models.metadata import POOLINGS, ArchMetadata, ModelError, ModelOptions
 
 log = logging.getLogger(__name__)
@@ -21,6 +25,8 @@ class LoadedModel:
 
     pooling  what the file says embeddings are made by, one of POOLINGS
     weights  `.token_embd`, `.output_norm`, ...; `.layers[i].attn_q`; a `.bias` tensor as `attn_q_bias`
+    loras    LoRA adapters that a step may use
+    control  layer -> the control vector that is added after it, in every step
     """
 
     arch: str
@@ -30,14 +36,41 @@ class LoadedModel:
     weights: SimpleNamespace
     ops: Ops
     file: GGUFFile
+    loras: tuple[Lora, ...] = ()
+    control: Mapping[int, Any] = field(default_factory=dict)
 
-    def forward(self, tokens: Any, step: Step) -> Any:
-        """tokens int32 (T,) -> logits f32 (R, V) of step.out_rows. Only for models that are not encoders."""
-        return self.module.forward(self.ops, self.weights, self.config, tokens, step)
+    def forward(self, tokens: Any, step: Step, adapters: Sequence[AdapterSet] = ()) -> Any:
+        """tokens int32 (T,) -> logits f32 (R, V) of step.out_rows. Only for models that are not encoders.
 
-    def hidden(self, tokens: Any, step: Step) -> Any:
+        adapters  of each sequence of the step; (): none has any
+        """
+        return self.module.forward(self._ops(step, adapters), self.weights, self.config, tokens, step)
+
+    def hidden(self, tokens: Any, step: Step, adapters: Sequence[AdapterSet] = ()) -> Any:
         """tokens int32 (T,) -> final hidden states f32 (R, D) of step.out_rows: what embeddings are made of."""
-        return self.module.hidden(self.ops, self.weights, self.config, tokens, step)
+        return self.module.hidden(self._ops(step, adapters), self.weights, self.config, tokens, step)
+
+    def with_adapters(
+        self,
+        loras: Sequence[GGUFFile] = (),
+        control: Sequence[tuple[GGUFFile, float]] = (),
+        control_layers: tuple[int, int] | None = None,
+    ) -> "LoadedModel":
+        """The model with LoRA adapters to choose from, and with control vectors; see models/lora.py, models/control.py.
+
+        Errors:  ModelError for a file that does not fit the model
+        """
+        if control and self.is_encoder:
+            raise ModelError(f"control vectors: {self.arch} is an encoder, which llama.cpp adds none to")
+        added = tuple(load_lora(file, self.arch, self.file.tensors, self.weights, self.ops) for file in loras)
+        directions = load_control(control, self.config.n_layer, self.config.n_embd, control_layers)
+        return replace(self, loras=added, control={i: self.ops.array(d) for i, d in directions.items()})
+
+    def _ops(self, step: Step, adapters: Sequence[AdapterSet]) -> Any:
+        """What the maths runs on: the backend itself unless something is to be added."""
+        if not self.control and not any(adapters):
+            return self.ops
+        return AdaptedOps(self.ops, step, self.loras, adapters, self.control)
 
     @property
     def is_encoder(self) -> bool:

@@ -2,8 +2,8 @@
 
     LLAMA_CPP_LIB_PATH=DIR python conformance/adapters.py
 
-Writes conformance/results/adapters.npz: case -> f32 (T, n_vocab) or, for bert, hidden states (T, n_embd); case/in_f32 ->
-NMSE of llama.cpp with the adapter's values in F32; "provenance".
+Writes conformance/results/adapters.npz: case -> f32 (T, n_vocab) or, for bert, hidden states (T, n_embd);
+case/in_f32 -> NMSE of llama.cpp with the adapter's values in F32; "provenance".
 tests/models/test_adapters.py makes the same files, with our writer, and compares ours with what is stored.
 """
 
@@ -151,7 +151,9 @@ def write_control(control: Control, n_embd: int, path: Path) -> None:
     writer.write()
 
 
-def make(case: Case, folder: Path, in_f32: bool = False) -> tuple[Path, list[tuple[Path, float]], list[tuple[Path, float]]]:
+def make(
+    case: Case, folder: Path, in_f32: bool = False
+) -> tuple[Path, list[tuple[Path, float]], list[tuple[Path, float]]]:
     """Write the files of a case: the model, its adapters with their scales, its control vectors with theirs."""
     model = folder / "model.gguf"
     variants.write(case.model, model)

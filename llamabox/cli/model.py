@@ -23,7 +23,7 @@ ROPE = (
 OTHERS = (
     "action verbosity log_colors model device gpu_layers main_gpu split_mode tensor_split kv_offload flash_attn "
     "override_kv threads cpu_mask cpu_range ctx_size n_predict escape cache_type_k cache_type_v mlock mmap special "
-    "backend"
+    "backend lora control_vectors control_vector_layer_range"
 ).split()
 LOCAL = (*OTHERS, *SAMPLING, *ROPE)
 
@@ -67,8 +67,20 @@ def load_arguments(options: Options) -> dict[str, Any]:
         "mlock": options.mlock,
         "overrides": options.override_kv,
         **rope_arguments(options),
+        **adapter_arguments(options),
     }
     return arguments if options.threads < 0 else {**arguments, "threads": options.threads}
+
+
+def adapter_arguments(options: Options) -> dict[str, Any]:
+    """The LoRA and control vector options that were given -> keyword arguments of llamabox.load."""
+    arguments: dict[str, Any] = {}
+    for dest in ("lora", "control_vectors"):
+        if options.given(dest):
+            arguments[dest] = tuple(pair for pairs in getattr(options, dest) for pair in pairs)
+    if options.given("control_vector_layer_range"):
+        arguments["control_vector_layers"] = options.control_vector_layer_range
+    return arguments
 
 
 def rope_arguments(options: Options) -> dict[str, Any]:

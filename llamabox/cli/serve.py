@@ -65,6 +65,7 @@ def server_settings(options: Options) -> "ServerSettings":
         n_batch=options.batch_size,
         n_ubatch=options.ubatch_size,
         continuous=options.cont_batching,
+        lora_init_without_apply=options.lora_init_without_apply,
         rope_changed=bool(rope_arguments(options)),
         warmup=options.warmup,
         chat_template=options.chat_template,

@@ -7,6 +7,7 @@ from collections import deque
 from dataclasses import replace
 
 from llamabox.engine.generation import Generation
+from llamabox.engine.loras import LoraScales
 from llamabox.engine.options import EngineOptions
 from llamabox.engine.preparing import Preparation
 from llamabox.engine.request import EngineBusyError, GenerationRequest, RequestError
@@ -25,13 +26,15 @@ class Engine:
     Either `start()` a thread, or call `step()` yourself, always from the same thread. `submit`, `status` and a
     Generation's `cancel` may be called from any thread.
     tokenizer  None: a model without a vocabulary; its generations have tokens and no text
+    loras      the scales of the model's LoRA adapters, for requests that name none
     """
 
     def __init__(self, model, tokenizer, options: EngineOptions):
         if model.is_encoder or not model.causal:
             raise RequestError(f"model: {model.arch} gives embeddings and no text")
         self.model, self.tokenizer, self.options = model, tokenizer, options
-        self._preparation = Preparation(model, tokenizer, options)
+        self.loras = LoraScales(options.lora_scales)
+        self._preparation = Preparation(model, tokenizer, options, self.loras)
         self._stepper = Stepper(model, options, self._ended)
         self._inbox: deque[Sequence] = deque()
         self._lock = threading.Lock()  # guards _n_open and _closing

@@ -16,12 +16,15 @@ def generate(model, prompt: str | Sequence[int], **options: Any) -> Iterator[str
 
     model    a llamabox.Model; it keeps the Engine made here, and closes it
     prompt   text (special tokens in it are parsed, BOS is added where the model wants it), or token ids
-    options  n_predict, stop (str or several), ignore_eos, special, cache_prompt, and the fields of SamplingParams
+    options  n_predict, stop (str or several), ignore_eos, special, cache_prompt, lora ((id, scale) each), and the
+             fields of SamplingParams
     Errors:  RequestError for a prompt or option that is not right; TypeError for an unknown option
     """
     if model._engine is None:
         type_k, type_v = model._cache_types
-        engine_options = EngineOptions(n_ctx=model.n_ctx, cache_type_k=type_k, cache_type_v=type_v)
+        engine_options = EngineOptions(
+            n_ctx=model.n_ctx, cache_type_k=type_k, cache_type_v=type_v, lora_scales=model.lora_scales
+        )
         model._engine = Engine(model.model, model.tokenizer, engine_options)
     engine = model._engine
     if isinstance(prompt, str):
@@ -31,6 +34,8 @@ def generate(model, prompt: str | Sequence[int], **options: Any) -> Iterator[str
     sampling = {name: options.pop(name) for name in list(options) if name in SAMPLING_FIELDS}
     stop = options.pop("stop", ())
     stop = (stop,) if isinstance(stop, str) else tuple(stop)
+    if options.get("lora") is not None:
+        options["lora"] = tuple((id, scale) for id, scale in options["lora"])
     prompt = tuple(int(id) for id in prompt)
     request = GenerationRequest(prompt, SamplingParams(**sampling), stop=stop, **options)
     return _pieces(engine, engine.submit(request))

@@ -6,6 +6,8 @@ two prompts that begin alike share nodes, and tokens themselves are compared, ne
     root -- [0..31] -- [32..63] -- [64..70]     a finished sequence of 71 tokens; the last block is partly filled
                    \\-- [32..63]'                another prompt that went on differently after 32 tokens
 
+There is one such tree for each set of adapters, as keys and values depend on them.
+
 A full block is shared by reference count. The block in which two prompts part is copied, also from a sequence that is
 still filling it, and overwritten from the first token that differs: reuse is exact to the token. A block nobody
 references stays as cache until its room is needed, least recently used first, and the end of a prefix before its
@@ -14,10 +16,12 @@ beginning.
 
 from array import array
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 
 from llamabox.kernels import BLOCK
+
+MAX_ROOTS = 64  # trees that are kept though nothing grows in them
 
 
 @dataclass(eq=False, slots=True)
@@ -36,12 +40,14 @@ class Table:
     """One sequence's blocks, in order. The first len(nodes) are in the tree, the others are its own.
 
     tail  what the block after those of the tree holds so far; its tokens may be copied from there
+    root  of the tree it takes part in; None: it does not
     """
 
     share: bool
     blocks: array = field(default_factory=lambda: array("i"))
     nodes: list[Node] = field(default_factory=list)
     tail: tuple[int, ...] = ()
+    root: Node | None = None
 
 
 class KVMemory:
@@ -51,7 +57,7 @@ class KVMemory:
         self.n_blocks = n_blocks
         self._copy = copy
         self._free = list(range(n_blocks - 1, -1, -1))
-        self._root = Node(-1, (), None)  # type: ignore[arg-type]
+        self._roots: dict[Hashable, Node] = {}
         self._cached: OrderedDict[Node, None] = OrderedDict()  # nodes with no references, least recently used first
         self._filling: dict[Node, set[Table]] = {}  # open tables by the last of their nodes
 
@@ -65,17 +71,21 @@ class KVMemory:
         """Blocks that sequences hold."""
         return self.n_blocks - len(self._free) - len(self._cached)
 
-    def match(self, tokens: Sequence[int]) -> int:
+    def match(self, tokens: Sequence[int], tree: Hashable = ()) -> int:
         """How many leading tokens `open` would reuse; never all of them, since the last one's logits are wanted."""
-        chain, _, _, n_more = self._find(tokens)
+        chain, _, _, n_more = self._find(tokens, self._root(tree))
         return len(chain) * BLOCK + n_more
 
-    def open(self, tokens: Sequence[int], share: bool) -> tuple[Table, int]:
-        """A table for a new sequence, and how many of its leading tokens are already computed in it."""
+    def open(self, tokens: Sequence[int], share: bool, tree: Hashable = ()) -> tuple[Table, int]:
+        """A table for a new sequence, and how many of its leading tokens are already computed in it.
+
+        tree  what keys and values depend on besides the tokens: the sequence's adapters
+        """
         table = Table(share)
         if not share:
             return table, 0
-        chain, source, source_node, n_more = self._find(tokens)
+        table.root = self._root(tree)
+        chain, source, source_node, n_more = self._find(tokens, table.root)
         for node in chain:
             self._take(node)
             table.nodes.append(node)
@@ -108,7 +118,7 @@ class KVMemory:
         self._forget(table)
         while (len(table.nodes) + 1) * BLOCK <= n_computed:
             index = len(table.nodes)
-            parent = table.nodes[-1] if index > 0 else self._root
+            parent = self._last_node(table)
             key = tuple(tokens[index * BLOCK : (index + 1) * BLOCK])
             node = parent.children.get(key)
             if node is None:
@@ -149,12 +159,19 @@ class KVMemory:
             self._free.append(node.block)
             bad.extend(node.children.values())
 
-    def _find(self, tokens: Sequence[int]) -> tuple[list[Node], int | None, Node | None, int]:
+    def _root(self, tree: Hashable) -> Node:
+        root = self._roots.get(tree)
+        if root is None:
+            if len(self._roots) >= MAX_ROOTS:
+                self._roots = {k: r for k, r in self._roots.items() if r.children or r in self._filling}
+            root = self._roots[tree] = Node(-1, (), None)  # type: ignore[arg-type]
+        return root
+
+    def _find(self, tokens: Sequence[int], node: Node) -> tuple[list[Node], int | None, Node | None, int]:
         """The chain of full blocks that tokens begin with; the block that matches furthest after it, its node if it is
         in the tree, and how far."""
         limit = len(tokens) - 1
         chain: list[Node] = []
-        node = self._root
         while (len(chain) + 1) * BLOCK <= limit:
             child = node.children.get(tuple(tokens[len(chain) * BLOCK : (len(chain) + 1) * BLOCK]))
             if child is None:
@@ -171,7 +188,7 @@ class KVMemory:
         return chain, source, best, length
 
     def _last_node(self, table: Table) -> Node:
-        return table.nodes[-1] if table.nodes else self._root
+        return table.nodes[-1] if table.nodes else table.root  # type: ignore[return-value]
 
     def _forget(self, table: Table) -> None:
         """The table's last block is no longer to be copied from."""

@@ -17,6 +17,7 @@ class EngineOptions:
     n_batch, n_ubatch  most rows of one step; the smaller of the two counts (-b, -ub)
     continuous    False: one request at a time (-nocb)
     max_queue     requests that may wait; more are refused with EngineBusyError
+    lora_scales   of the model's LoRA adapters, until `Engine.loras.set`
     max_step_s    longest gap between two tokens of a running sequence that prefill of others may cause
     """
 
@@ -29,6 +30,7 @@ class EngineOptions:
     continuous: bool = True
     max_queue: int = 256
     max_step_s: float = 0.5
+    lora_scales: tuple[float, ...] = ()
 
     def __post_init__(self):
         for name in ("n_ctx", "n_parallel", "n_batch", "n_ubatch", "max_queue", "max_step_s"):

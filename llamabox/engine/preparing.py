@@ -4,6 +4,7 @@ from functools import cached_property, lru_cache
 
 from llamabox.engine.checking import check_request
 from llamabox.engine.generation import Generation
+from llamabox.engine.loras import LoraScales
 from llamabox.engine.options import EngineOptions
 from llamabox.engine.request import GenerationRequest
 from llamabox.engine.sampling import Sampler
@@ -15,8 +16,9 @@ from llamabox.engine.stopping import TextOutput, single_tokens
 class Preparation:
     """For one model. tokenizer None: it has no vocabulary; sequences have tokens and no text."""
 
-    def __init__(self, model, tokenizer, options: EngineOptions):
+    def __init__(self, model, tokenizer, options: EngineOptions, loras: LoraScales):
         self._n_vocab, self._n_seq, self._tokenizer = model.config.n_vocab, options.n_seq, tokenizer
+        self._loras = loras
         self._end_ids = frozenset() if tokenizer is None else tokenizer.end_ids
         self._breakers = lru_cache(maxsize=32)(self._find_breakers)
 
@@ -27,11 +29,12 @@ class Preparation:
         """
         request = generation.request
         check_request(request, self._n_vocab, self._n_seq)
+        adapters = self._loras.chosen(request.lora)
         banned = self._end_ids if request.ignore_eos else frozenset()
         sampling = request.sampling
         breakers = self._breakers(sampling.dry_sequence_breakers) if sampling.dry_multiplier != 0 else None
         sampler = Sampler(sampling, request.prompt, self._n_vocab, self._n_seq, banned, breakers)
-        return Sequence(generation, sampler, self._output(request), self._end_ids, self._n_seq)
+        return Sequence(generation, sampler, self._output(request), self._end_ids, self._n_seq, adapters)
 
     def _output(self, request: GenerationRequest) -> TextOutput:
         """What makes text of the request's tokens."""

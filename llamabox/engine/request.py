@@ -97,6 +97,7 @@ class GenerationRequest:
     cache_prompt  reuse, and leave for others, the KV blocks of equal prefixes
     grammar     what the answer has to be; None: any text
     reasoning_budget  how long the answer may think; None: as long as it likes
+    lora        LoRA adapters as (id, scale), the others being off; None: the scales that the engine holds for all
     """
 
     prompt: tuple[int, ...]
@@ -109,6 +110,7 @@ class GenerationRequest:
     cache_prompt: bool = True
     grammar: Grammar | None = None
     reasoning_budget: ThinkingBudget | None = None
+    lora: tuple[tuple[int, float], ...] | None = None
     request_id: str = ""
     speculative: SpeculativeParams = SpeculativeParams()
 

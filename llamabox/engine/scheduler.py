@@ -76,7 +76,8 @@ class Scheduler:
             if self._awaits_prefix(sequence):
                 continue
             self.waiting.remove(sequence)
-            sequence.admitted(*self.memory.open(sequence.tokens, sequence.request.cache_prompt))
+            share = sequence.request.cache_prompt
+            sequence.admitted(*self.memory.open(sequence.tokens, share, sequence.adapters))
             self.running.append(sequence)
             self.n_reused += sequence.n_cached
 
@@ -125,13 +126,13 @@ class Scheduler:
             return False
         cached = None
         for other in self.running:
-            if other.is_decoding or not other.request.cache_prompt:
+            if other.is_decoding or not other.request.cache_prompt or other.adapters != sequence.adapters:
                 continue
             n_equal = min(common_prefix(sequence.tokens, other.tokens), len(sequence.tokens) - 1)
             if n_equal < BLOCK or n_equal <= other.n_computed:
                 continue
             if cached is None:
-                cached = self.memory.match(sequence.tokens)
+                cached = self.memory.match(sequence.tokens, sequence.adapters)
             if n_equal > cached:
                 return True
         return False

@@ -7,6 +7,7 @@ from llamabox.engine.kv_memory import Table
 from llamabox.engine.request import FinishEvent, TextEvent, Timings
 from llamabox.engine.sampling import Sampler
 from llamabox.engine.stopping import TextOutput
+from llamabox.models import AdapterSet
 
 
 class Sequence:
@@ -17,10 +18,17 @@ class Sequence:
     n_cached    how many of those were there before
     table       its KV blocks; empty until it is admitted
     draft       guesses of its next tokens, to be verified in the next step
+    adapters    what it runs with; only sequences with the same share KV blocks
     """
 
     def __init__(
-        self, generation: Generation, sampler: Sampler, output: TextOutput, end_ids: frozenset[int], n_ctx: int
+        self,
+        generation: Generation,
+        sampler: Sampler,
+        output: TextOutput,
+        end_ids: frozenset[int],
+        n_ctx: int,
+        adapters: AdapterSet = (),
     ):
         self.generation, self.request = generation, generation.request
         self.tokens = list(self.request.prompt)
@@ -28,6 +36,7 @@ class Sequence:
         self.table = Table(share=False)
         self.draft: tuple[int, ...] = ()
         self.n_drafted = self.n_accepted = 0  # guesses that were verified, and that were right
+        self.adapters = adapters
         self.sampler, self._output = sampler, output
         self._end_ids, self._n_ctx = end_ids, n_ctx
         self._admitted_s = self._first_token_s = time.monotonic()

@@ -81,7 +81,8 @@ class Stepper:
             wants[-1] = "last"  # models and kernels never see an empty batch of rows
         rows = [Rows(w.start, w.count, w.sequence.table.blocks, want) for w, want in zip(works, wants, strict=True)]
         tokens = np.concatenate([np.array(w.tokens, np.int32) for w in works])
-        return self._model.ops.to_numpy(self._model.forward(tokens, make_step(rows, self._kv)))
+        adapters = [w.sequence.adapters for w in works]
+        return self._model.ops.to_numpy(self._model.forward(tokens, make_step(rows, self._kv), adapters))
 
     def _sample(self, work: Work, logits: np.ndarray) -> None:
         """The sequence's next tokens from its logits (n_logits, V); errors end this sequence and no other."""
@@ -125,7 +126,7 @@ class Stepper:
             return
         tokens = np.array(work.sequence.tokens[work.start :], np.int32)
         rows = Rows(work.start, len(tokens), work.sequence.table.blocks)
-        name = first_not_finite(self._model, tokens, make_step([rows], self._kv))
+        name = first_not_finite(self._model, tokens, make_step([rows], self._kv), [work.sequence.adapters])
         where = "in the logits alone" if name is None else f"first in {name}, as value-layer"
         raise GenerationError(f"the model gives NaN or infinite logits, {where}: its file or a kernel is damaged")
 

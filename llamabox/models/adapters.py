@@ -77,8 +77,9 @@ class AdaptedOps:
     def linear_many(self, x: Any, weights: list, biases: list | None = None) -> list:
         outs = self._ops.linear_many(x, weights, biases)
         for part in self._parts[len(x)]:
-            named = zip(outs, weights, strict=True)
-            found = [(y, part.lora.pairs[w.name]) for y, w in named if w.name in part.lora.pairs and w.name != EMBEDDING]
+            known = part.lora.pairs
+            named = [(y, w.name) for y, w in zip(outs, weights, strict=True) if w.name in known and w.name != EMBEDDING]
+            found = [(y, known[name]) for y, name in named]
             if found:
                 lows = self._ops.linear_many(part.take(x), [pair.a for _, pair in found])
                 for (y, pair), low in zip(found, lows, strict=True):

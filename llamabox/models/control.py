@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from llamabox.gguf import GGMLType, GGUFFile
+from llamabox.gguf.errors import quoted
 from llamabox.models.metadata import ModelError
 
 log = logging.getLogger(__name__)
@@ -38,7 +39,7 @@ def _directions(file: GGUFFile, n_layer: int, n_embd: int) -> list[tuple[int, np
     for name, tensor in file.tensors.items():
         match = re.fullmatch(r"direction\.([0-9]{1,9})", name)
         if match is None or int(match[1]) == 0:
-            raise ModelError(f"{file.path}: tensor {name:.80}: expected names direction.1, direction.2, ...")
+            raise ModelError(f"{file.path}: tensor {quoted(name)}: expected names direction.1, direction.2, ...")
         if tensor.type != GGMLType.F32 or tensor.shape != (n_embd,):
             what = f"{tensor.type.name} of shape {tensor.shape}"
             raise ModelError(f"{file.path}: tensor {name}: found {what}, expected F32 of shape ({n_embd},)")

@@ -10,16 +10,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from reprlib import repr as short_repr
 from types import SimpleNamespace
-from typing import Any
 
 from llamabox.gguf import GGMLType, GGUFFile, Tensor
+from llamabox.gguf.errors import quoted
 from llamabox.kernels import Ops, Weight
 from llamabox.models.metadata import ModelError
 
 log = logging.getLogger(__name__)
 
 EMBEDDING = "token_embd.weight"
-NO_MATRIX = ("position_embd", "token_types", "rope_", "cls", "_norm")  # never multiplied by, or without LoRA in llama.cpp
+NO_MATRIX = ("position_embd", "token_types", "rope_", "cls", "_norm")  # where llama.cpp has no LoRA
 NO_NUMBERS = (GGMLType.I8, GGMLType.I16, GGMLType.I32, GGMLType.I64, GGMLType.F64)
 
 
@@ -59,7 +59,7 @@ def load_lora(file: GGUFFile, arch: str, base: Mapping[str, Tensor], weights: Si
     pairs = {}
     for name, a, b in _tensor_pairs(file):
         if name not in base:
-            raise ModelError(f"{file.path}: tensor {name}.lora_a: the model has no tensor {name}; is it another model's?")
+            raise ModelError(f"{file.path}: tensor {quoted(name + '.lora_a')}: the model has no tensor of that name")
         for target, a_part, b_part in _targets(file, name, a, b, bound):
             pairs[target] = _pair(file, target, a_part, b_part, bound[target], alpha, ops)
     if not pairs:
@@ -87,12 +87,13 @@ def _tensor_pairs(file: GGUFFile) -> Iterator[tuple[str, Tensor, Tensor]]:
         stem, end = name[:-7], name[-7:]
         if end not in ends:
             if not name.endswith("_norm.weight"):
-                raise ModelError(f"{file.path}: tensor {name}: expected a name that ends in .lora_a or .lora_b")
-            log.warning("%s: tensor %s is not used: llama.cpp adds no norms either", file.path, name)
+                raise ModelError(f"{file.path}: tensor {quoted(name)}: expected a name that ends in .lora_a or .lora_b")
+            log.warning("%s: tensor %s is not used: llama.cpp adds no norms either", file.path, quoted(name))
             continue
         partner = file.tensors.get(stem + ends[end])
         if partner is None:
-            raise ModelError(f"{file.path}: tensor {stem}{ends[end]} is missing, the partner of {name}")
+            missing = quoted(stem + ends[end])
+            raise ModelError(f"{file.path}: tensor {missing} is missing, the partner of {quoted(name)}")
         if end == ".lora_a":
             yield stem, tensor, partner
 

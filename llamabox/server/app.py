@@ -9,6 +9,7 @@ from llamabox.server.middleware import RequestId
 from llamabox.server.resources.chat import ChatCompletions
 from llamabox.server.resources.completions import Completion, Completions
 from llamabox.server.resources.info import Health, Models, Props
+from llamabox.server.resources.loras import LoraAdapters
 from llamabox.server.resources.tokens import Detokenize, Tokenize
 
 
@@ -22,6 +23,7 @@ def create_app(context: ServerContext) -> falcon.App:
     app.add_route("/health", Health(context))
     app.add_route("/props", Props(context))
     app.add_route("/v1/models", Models(context))
+    app.add_route("/lora-adapters", LoraAdapters(context))
     app.add_route("/tokenize", Tokenize(context))
     app.add_route("/detokenize", Detokenize(context))
     app.add_route("/completion", Completion(context))

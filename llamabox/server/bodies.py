@@ -2,7 +2,7 @@
 
 import math
 import re
-from typing import TypeVar
+from typing import TypeVar, get_origin
 
 import falcon
 import msgspec
@@ -11,13 +11,13 @@ from llamabox.server.errors import BadContentType, BadRequest, TooLarge
 
 MAX_BODY_BYTES = 64 << 20  # room for images in base64
 MAX_DEPTH = 64  # arrays and objects within each other
-Body = TypeVar("Body", bound=msgspec.Struct)
+Body = TypeVar("Body")
 
 _AT_FIELD = re.compile(r" - at `(?:key in )?\$\.?([^`]*)`$")
 
 
 def read_body(req: falcon.Request, kind: type[Body]) -> Body:
-    """The request's JSON as a `kind`. Unknown keys are let through: SDKs send many.
+    """The request's JSON as a `kind`, a struct or a list. Unknown keys are let through: SDKs send many.
 
     Errors:  BadContentType, TooLarge, BadRequest with the field's path in `param`
     """
@@ -41,8 +41,9 @@ def decode(data: bytes, kind: type[Body]) -> Body:
     except RecursionError:
         raise BadRequest(f"body: found JSON nested too deep, expected at most {MAX_DEPTH} levels") from None
     _check_depth(document)
-    if not isinstance(document, dict):
-        raise BadRequest(f"body: found {type(document).__name__}, expected a JSON object")
+    container, name = (list, "array") if get_origin(kind) is list else (dict, "object")
+    if not isinstance(document, container):
+        raise BadRequest(f"body: found {type(document).__name__}, expected a JSON {name}")
     try:
         return msgspec.convert(document, kind)
     except msgspec.ValidationError as error:
@@ -60,13 +61,13 @@ def _check_depth(document) -> None:
         level = [v for item in containers for v in (item.values() if isinstance(item, dict) else item)]
 
 
-def _validation_error(error: msgspec.ValidationError, document: dict) -> BadRequest:
+def _validation_error(error: msgspec.ValidationError, document: dict | list) -> BadRequest:
     text = str(error)
     at = _AT_FIELD.search(text)
     path = at.group(1) if at else ""
     message = _AT_FIELD.sub("", text)
     field = path if path in document else path.split(".")[0].split("[")[0]
-    found = f", found {_brief(document[field])}" if field in document else ""
+    found = f", found {_brief(document[field])}" if isinstance(document, dict) and field in document else ""
     return BadRequest(f"{path or 'body'}: {message[:1].lower()}{message[1:]}{found}", path or None)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import falcon
 
 from llamabox.engine import Engine, GenerationRequest
+from llamabox.models import Lora
 from llamabox.server.admission import Admission
 from llamabox.server.errors import Unavailable
 from llamabox.server.requests import Defaults
@@ -25,6 +26,8 @@ class Served:
     n_ctx: int  # tokens of one sequence
     n_parallel: int
     meta: dict[str, Any]  # for /v1/models: n_vocab, n_ctx_train, n_embd, n_params, size
+    loras: tuple[Lora, ...] = ()
+    loras_settable: bool = False  # by POST /lora-adapters
 
 
 class ServerContext:

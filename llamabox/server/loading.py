@@ -36,8 +36,11 @@ def load_served(settings: ServerSettings) -> Served:
             cache_type_k=settings.load.get("cache_type_k", "f16"),
             cache_type_v=settings.load.get("cache_type_v", "f16"),
             continuous=settings.continuous,
+            lora_scales=model.lora_scales,
         ),
     )
+    if settings.lora_init_without_apply:
+        engine.loras.set({})
     if settings.warmup:
         log.info("warming up; the first start after an installation compiles kernels, which takes up to a minute")
         engine.warm_up()
@@ -51,6 +54,8 @@ def load_served(settings: ServerSettings) -> Served:
         n_ctx=n_ctx // settings.n_parallel,
         n_parallel=settings.n_parallel,
         meta=model_meta(model),
+        loras=model.model.loras,
+        loras_settable=settings.lora_init_without_apply,
     )
 
 

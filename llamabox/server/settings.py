@@ -13,6 +13,7 @@ class ServerSettings:
     load        keyword arguments of llamabox.load besides the path and n_ctx
     n_ctx       tokens of all sequences together; 0: the model's own context
     n_ctx_chosen  False: n_ctx is only a default, and bows to a smaller context of the model without a warning
+    lora_init_without_apply  adapters start with scale 0, and POST /lora-adapters may change that
     n_threads   HTTP threads; -1: enough for n_parallel, the queue and some spare
     timeout_s, idle_s, keepalive_s   limits on a connection that stalls, that never asked, that asks no more
     """
@@ -33,6 +34,7 @@ class ServerSettings:
     n_batch: int = 2048
     n_ubatch: int = 512
     continuous: bool = True
+    lora_init_without_apply: bool = False
     rope_changed: bool = False  # then n_ctx may pass the training context
     warmup: bool = True
     chat_template: str | None = None

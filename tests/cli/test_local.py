@@ -91,6 +91,18 @@ def test_without_m_the_path_is_that_of_the_shipped_model(monkeypatch, tmp_path):
     assert model_path(options()) == tiny_chat_path() == tmp_path / "tiny-chat.gguf"
 
 
+@pytest.mark.parametrize("flag, dest", [("--lora", "lora"), ("--control-vector", "control_vectors")])
+def test_adapters_keep_their_order_whatever_their_form(flag, dest):
+    words = [flag, "a.gguf", f"{flag}-scaled", "b.gguf", "-0.5", flag, 'c.gguf,"d,e.gguf"']
+    words += [f"{flag}-scaled", "f.gguf:2", f"{flag}-scaled=g:h.gguf:3,i.gguf:.5", f"{flag}-scaled", "j:4", "5"]
+    expected = [("a.gguf", 1.0), ("b.gguf", -0.5), ("c.gguf", 1.0), ("d,e.gguf", 1.0), ("f.gguf", 2.0)]
+    expected += [("g:h.gguf", 3.0), ("i.gguf", 0.5), ("j:4", 5.0)]
+    assert load_arguments(options(*words))[dest] == tuple(expected)
+    layers = load_arguments(options("--control-vector-layer-range", "2", "5"))
+    assert layers["control_vector_layers"] == (2, 5)
+    assert server_settings(options("--lora-init-without-apply")).lora_init_without_apply
+
+
 def test_load_arguments():
     assert load_arguments(options()) == {
         "backend": "cpu",

@@ -97,6 +97,13 @@ def test_values(argv, dest, value):
         (["--host", "--port", "80"], "--host: found no value, expected --host HOST"),
         (["-m", "--seed=1"], "-m: found no value, expected -m FILE"),
         (["--lora-scaled", "x"], "--lora-scaled: found no value, expected --lora-scaled FILE SCALE"),
+        (["--lora-scaled", "x", "y"], "--lora-scaled: found 'y', expected a finite number"),
+        (["--lora-scaled", "x", "nan"], "--lora-scaled: found 'nan', expected a finite number"),
+        (["--lora-scaled=x"], "--lora-scaled: found 'x', expected FILE:SCALE"),
+        (["--lora-scaled=x:inf"], "--lora-scaled: found 'x:inf', expected a finite number"),
+        (["--lora", "a,,b"], "--lora: found 'a,,b', expected comma-separated paths, none of them empty"),
+        (["--lora", ""], "--lora: found '', expected comma-separated paths, none of them empty"),
+        (["--control-vector-layer-range", "-1", "3"], f"--control-vector-layer-range: found '-1', expected {INT}"),
         (["--mlock=1"], "--mlock: found '=1', expected no value"),
         # integers
         (["-c", "x"], f"-c: found 'x', expected {INT}"),

@@ -29,7 +29,7 @@ class FakeModel:
         self.n_rows = 0
         self.break_when = lambda sequences: None  # may raise, or return "nan" for a sequence's tokens
 
-    def forward(self, tokens, step):
+    def forward(self, tokens, step, adapters=()):
         rows = np.diff(step.row_start).tolist()
         self.steps.append(rows)
         self.n_rows += len(tokens)

@@ -4,12 +4,12 @@ import random
 
 import pytest
 
-from llamabox.engine.kv_memory import KVMemory
+from llamabox.engine.kv_memory import MAX_ROOTS, KVMemory
 from llamabox.kernels import BLOCK
 
 
 class Pool:
-    """Blocks whose contents are the token prefixes that would have computed them: cell i knows tokens[: i + 1]."""
+    """Blocks whose contents are what would have computed them: cell i knows its tree and tokens[: i + 1]."""
 
     def __init__(self, n_blocks):
         self.cells = [[None] * BLOCK for _ in range(n_blocks)]
@@ -18,23 +18,23 @@ class Pool:
     def copy(self, source, target):
         self.cells[target] = list(self.cells[source])
 
-    def write(self, table, tokens, start, stop):
+    def write(self, table, tokens, start, stop, tree=()):
         for i in range(start, stop):
-            self.cells[table.blocks[i // BLOCK]][i % BLOCK] = hash(tuple(tokens[: i + 1]))
+            self.cells[table.blocks[i // BLOCK]][i % BLOCK] = hash((tree, *tokens[: i + 1]))
 
-    def check(self, table, tokens, n_computed):
+    def check(self, table, tokens, n_computed, tree=()):
         for i in range(n_computed):
-            assert self.cells[table.blocks[i // BLOCK]][i % BLOCK] == hash(tuple(tokens[: i + 1])), i
+            assert self.cells[table.blocks[i // BLOCK]][i % BLOCK] == hash((tree, *tokens[: i + 1])), i
 
 
 def check_tree(memory, tables):
     """Every block has exactly one place: free, in the tree, or private to one table; references are counted right."""
-    nodes, stack = [], [memory._root]
+    nodes, stack = [], list(memory._roots.values())
     while stack:
         node = stack.pop()
         for key, child in node.children.items():
             assert key == child.tokens and child.parent is node
-            assert node is memory._root or len(node.tokens) == BLOCK, "only full blocks have others after them"
+            assert node.parent is None or len(node.tokens) == BLOCK, "only full blocks have others after them"
             nodes.append(child)
             stack.append(child)
     private = [b for t in tables for b in t.blocks[len(t.nodes) :]]
@@ -62,32 +62,33 @@ def test_random_operations_keep_the_invariants(seed):
             tokens = base[: r.randrange(1, len(base) + 1)]
             if r.random() < 0.3:
                 tokens = tokens[:-1] + [r.randrange(3)]
-            expected = memory.match(tokens)
-            table, n = memory.open(tokens, share=r.random() < 0.8)
+            tree = r.choice([(), (), ((0, 1.0),)])
+            expected = memory.match(tokens, tree)
+            table, n = memory.open(tokens, r.random() < 0.8, tree)
             assert n < len(tokens) and (n <= expected if table.share else n == 0)
-            pool.check(table, tokens, n)
-            open_sequences.append([table, list(tokens), n])
+            pool.check(table, tokens, n, tree)
+            open_sequences.append([table, list(tokens), n, tree])
         elif action < 0.8 and open_sequences:
             sequence = r.choice(open_sequences)
-            table, tokens, n = sequence
+            table, tokens, n, tree = sequence
             if n == len(tokens) and len(tokens) < per_sequence * BLOCK:
                 tokens.append(r.randrange(3))
             count = min(r.choice([1, 7, 50]), len(tokens) - n)
             assert memory.grow(table, n + count), "n sequences of the longest length always fit"
-            pool.write(table, tokens, n, n + count)
+            pool.write(table, tokens, n, n + count, tree)
             sequence[2] = n + count
             memory.publish(table, tokens, n + count)
         elif open_sequences:
-            table, tokens, n = open_sequences.pop(r.randrange(len(open_sequences)))
-            pool.check(table, tokens, n)
+            table, tokens, n, tree = open_sequences.pop(r.randrange(len(open_sequences)))
+            pool.check(table, tokens, n, tree)
             if r.random() < 0.8:
                 memory.close(table, tokens, n)
             else:
                 memory.discard(table)
-        for table, tokens, n in open_sequences:
-            pool.check(table, tokens, n)
+        for table, tokens, n, tree in open_sequences:
+            pool.check(table, tokens, n, tree)
         check_tree(memory, [s[0] for s in open_sequences])
-    for table, tokens, n in open_sequences:
+    for table, tokens, n, _ in open_sequences:
         memory.close(table, tokens, n)
     assert memory.n_used == 0
 
@@ -110,6 +111,16 @@ def test_reuse_is_exact_to_the_token():
     assert run(memory, text[:64] + [500]) == 64
     assert run(memory, [500] + text) == 0
     assert len(copies) == 2, "whole blocks are shared, only the block where texts part is copied"
+
+
+def test_trees_of_many_adapters_do_not_pile_up():
+    memory = KVMemory(8, lambda *blocks: None)
+    for i in range(1000):
+        table, n = memory.open(list(range(40)), True, (0, i))
+        assert memory.grow(table, 40) and n == 0
+        memory.close(table, list(range(40)), 40)
+    assert len(memory._roots) <= MAX_ROOTS
+    assert (memory.match(list(range(40)), (0, 999)), memory.match(list(range(40)), (0, 1))) == (39, 0)
 
 
 def test_without_sharing_nothing_is_found_and_nothing_stays():

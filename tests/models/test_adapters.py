@@ -1,4 +1,4 @@
-"""LoRA adapters and control vectors against llama.cpp's stored logits, and sequences of one batch against each alone."""
+"""LoRA adapters and control vectors against llama.cpp's stored logits; sequences of one batch against each alone."""
 
 import adapters
 import numpy as np

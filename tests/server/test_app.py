@@ -234,7 +234,7 @@ def test_a_bad_message_is_named(client, message, param):
     assert (reply.status_code, reply.json["error"]["param"]) == (400, param)
 
 
-@pytest.mark.parametrize("field", ["grammar", "json_schema", "n_probs", "logprobs", "lora", "top_logprobs"])
+@pytest.mark.parametrize("field", ["grammar", "json_schema", "n_probs", "logprobs", "top_logprobs"])
 def test_fields_of_later_releases_are_refused_by_name(client, field):
     reply = post(client, CHAT, chat_body(**{field: "root ::= x" if field == "grammar" else 5}))
     assert reply.status_code == 501 and reply.json["error"]["param"] == field

@@ -4,9 +4,9 @@ from llamabox.cli.options.completion import CONTEXT, DEVICES, MODEL, THREADS
 from llamabox.cli.options.option import Group, Option
 from llamabox.cli.options.parsers import Choice, Integer, Number, path
 from llamabox.cli.options.sampling import POSITIVE, SAMPLING
+from llamabox.cli.options.scaled import files, scaled_files
 from llamabox.cli.options.server import NO_GPU
 
-CONTROL_VECTORS = "control vectors arrive in a later release"
 KV_TYPES = Choice("f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1")
 KV_TYPES_NOW = frozenset({"f32", "f16", "bf16"})
 QUANTISED_KV = "a quantised KV cache arrives in a later release; f32, f16 and bf16 work"
@@ -191,29 +191,29 @@ WEIGHTS = (
 
 ADAPTERS = (
     Option(
-        "control_vector",
+        "control_vectors",
         "--control-vector FILE",
-        (path,),
+        (files,),
         default=(),
         repeats=True,
         help="add a control vector",
-        later=CONTROL_VECTORS,
+        note="may be given again, or take FILE,FILE,...",
     ),
     Option(
-        "control_vector_scaled",
+        "control_vectors",
         "--control-vector-scaled FILE SCALE",
         (path, Number()),
         default=(),
         repeats=True,
         help="add a control vector with user defined scaling SCALE",
-        later=CONTROL_VECTORS,
+        joined=scaled_files,
+        note="may be given again, or take FILE:SCALE,...",
     ),
     Option(
         "control_vector_layer_range",
         "--control-vector-layer-range START END",
         (Integer(), Integer()),
         help="layer range to apply the control vector(s) to, start and end inclusive",
-        later=CONTROL_VECTORS,
     ),
     Option(
         "spm_infill",

@@ -16,6 +16,7 @@ class Option:
     dest     attribute of Options that holds the value; two rows may share it (--mmap, --no-mmap)
     spec     flags and value names as the help prints them: "-c, --ctx-size N"
     parse    one parser a value; () for a switch, which sets dest to `const`
+    joined   parser of one word that may stand for all values: FILE:SCALE for FILE SCALE
     default  value of dest when the option is not given
     help     the help text; a new line in it is a new line on the screen
     env      environment variable that stands in for the flag; of a switch it sets dest to true or false
@@ -35,6 +36,7 @@ class Option:
     env: str | None = None
     const: Any = True
     repeats: bool = False
+    joined: Parser | None = None
     later: str = ""
     now: frozenset[Any] = frozenset()
     note: str = ""

@@ -107,12 +107,28 @@ def _value_from_words(option: Option, flag: str, attached: str | None, words: li
             raise OptionError(f"{flag}: found {_short('=' + attached)}, expected no value")
         return option.const
     texts = [] if attached is None else [attached]
+    if option.joined is not None and (attached is not None or _is_joined(option, words)):
+        return _parse(flag, option.joined, texts[0] if texts else words.pop(0))
     while len(texts) < len(option.parse):
         if not words or table.find(words[0].partition("=")[0]) is not None:
             raise OptionError(f"{flag}: found no value, expected {flag} {option.metavar}")
         texts.append(words.pop(0))
     parsed = tuple(_parse(flag, parse, text) for parse, text in zip(option.parse, texts, strict=True))
+    if option.joined is not None:
+        return (parsed,)
     return parsed if len(parsed) > 1 else parsed[0]
+
+
+def _is_joined(option: Option, words: list[str]) -> bool:
+    """Whether the next word stands for all values: it does when the one after it cannot be the last of them."""
+    return bool(words) and _fits(option.joined, words[0]) and not (words[1:] and _fits(option.parse[-1], words[1]))
+
+
+def _fits(parse: Callable[[str], Any] | None, text: str) -> bool:
+    try:
+        return parse is not None and parse(text) is not None
+    except ValueError:
+        return False
 
 
 def _parse(name: str, parse: Callable[[str], Any], text: str) -> Any:

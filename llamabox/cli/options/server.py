@@ -2,9 +2,10 @@
 
 from llamabox.cli.options.option import Group, Option
 from llamabox.cli.options.parsers import Integer, Number, Text, http_threads, path, words
+from llamabox.cli.options.scaled import files, scaled_files
 
 NO_GPU = "accepted; no GPU backend in this version, one warning says so"
-LORA = "LoRA adapters arrive in a later release"
+FOR_LORA = "weights are never changed, so the file stays mapped"
 
 SERVER = Group(
     "server",
@@ -73,27 +74,27 @@ SERVER = Group(
         Option(
             "lora",
             "--lora FILE",
-            (path,),
+            (files,),
             default=(),
             repeats=True,
             help="apply LoRA adapter (implies --no-mmap)",
-            later=LORA,
+            note=f"{FOR_LORA}; may be given again, or take FILE,FILE,...",
         ),
         Option(
-            "lora_scaled",
+            "lora",
             "--lora-scaled FILE SCALE",
             (path, Number()),
             default=(),
             repeats=True,
             help="apply LoRA adapter with user defined scaling S (implies --no-mmap)",
-            later=LORA,
+            joined=scaled_files,
+            note=f"{FOR_LORA}; may be given again, or take FILE:SCALE,...",
         ),
         Option(
             "lora_init_without_apply",
             "--lora-init-without-apply",
             default=False,
             help="load LoRA adapters without applying them (apply later via POST /lora-adapters) (default: disabled)",
-            later=LORA,
         ),
         Option(
             "seed",

@@ -33,11 +33,17 @@ def generation_requests(
         ignore_eos=body.ignore_eos is True,
         special=defaults.special,
         cache_prompt=defaults.cache_prompt if body.cache_prompt is None else body.cache_prompt,
+        lora=_lora(body),
         request_id=request_id,
         speculative=SpeculativeParams(body.speculative_n_max, body.speculative_n_min, body.speculative_p_min),
     )
     seed = sampling.seed
     return [request] + [replace(request, sampling=replace(sampling, seed=seed + i)) for i in range(1, n)]
+
+
+def _lora(body: SamplingFields) -> tuple[tuple[int, float], ...] | None:
+    """The adapters of this request alone; an empty list, as in llama-server, is as if it were absent."""
+    return tuple((item.id, item.scale) for item in body.lora) if body.lora else None
 
 
 def _n_predict(body: SamplingFields, default: int) -> int:

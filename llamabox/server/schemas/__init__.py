@@ -3,7 +3,7 @@ absent. Every body is exported here."""
 
 from llamabox.server.schemas.chat import ChatBody
 from llamabox.server.schemas.completions import CompletionBody, CompletionsBody
-from llamabox.server.schemas.sampling import OpenAIFields, SamplingFields, StreamOptions
+from llamabox.server.schemas.sampling import LoraScale, OpenAIFields, SamplingFields, StreamOptions
 from llamabox.server.schemas.tokens import DetokenizeBody, TokenizeBody
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "CompletionBody",
     "CompletionsBody",
     "DetokenizeBody",
+    "LoraScale",
     "OpenAIFields",
     "SamplingFields",
     "StreamOptions",

@@ -12,6 +12,13 @@ class StreamOptions(msgspec.Struct):
     include_usage: bool | None = None
 
 
+class LoraScale(msgspec.Struct):
+    """One adapter of a request, or of POST /lora-adapters."""
+
+    id: Natural
+    scale: Annotated[float, Meta(ge=-1e6, le=1e6)]
+
+
 class SamplingFields(msgspec.Struct, kw_only=True):
     """llama-server's names; OpenAI's are among them."""
 
@@ -48,11 +55,11 @@ class SamplingFields(msgspec.Struct, kw_only=True):
     speculative_n_min: Natural | None = msgspec.field(default=None, name="speculative.n_min")
     speculative_p_min: Share | None = msgspec.field(default=None, name="speculative.p_min")
     logit_bias: dict[str, Annotated[float, Meta(ge=-1e9, le=1e9)] | bool] | list[Any] | None = None
+    lora: Annotated[list[LoraScale], Meta(max_length=1024)] | None = None
     # fields of later releases: a value that asks for something is refused by name
     grammar: Any = None
     json_schema: Any = None
     n_probs: Any = None
-    lora: Any = None
 
 
 class OpenAIFields(SamplingFields, kw_only=True):

@@ -11,7 +11,9 @@ from llamabox.engine import RequestError, generate
 @pytest.fixture
 def model():
     fake = FakeModel()
-    return SimpleNamespace(model=fake, tokenizer=FakeTokenizer(), n_ctx=256, _cache_types=("f32", "f32"), _engine=None)
+    return SimpleNamespace(
+        model=fake, tokenizer=FakeTokenizer(), n_ctx=256, _cache_types=("f32", "f32"), lora_scales=(), _engine=None
+    )
 
 
 def test_text_and_ids_give_the_same_pieces(model):

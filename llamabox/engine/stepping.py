@@ -25,7 +25,8 @@ class Stepper:
     def __init__(self, model, options: EngineOptions, on_end: Callable[[], None]):
         self._model, self._options, self._on_end = model, options, on_end
         n_blocks = options.n_parallel * -(-options.n_seq // BLOCK)
-        self._kv = model.ops.kv_cache(model.config.kv_shapes(), n_blocks, options.cache_type_k, options.cache_type_v)
+        shapes = model.config.kv_shapes() if model.causal else []
+        self._kv = model.ops.kv_cache(shapes, n_blocks, options.cache_type_k, options.cache_type_v)
         self.scheduler = Scheduler(KVMemory(n_blocks, self._kv.copy_block), options.n_running)
         self.reset_figures()
 
@@ -46,6 +47,12 @@ class Stepper:
             self._pace.measured(n_prefill, n_decoding, time.monotonic() - started)
         self.tally.stepped(works, time.monotonic() - started, self.scheduler)
         return bool(works)
+
+    @property
+    def spare_rows(self) -> int | None:
+        """Rows of other work that a step may hold beside those who decode; None: nobody does."""
+        n_decoding = sum(1 + len(s.draft) for s in self.scheduler.running if s.is_decoding)
+        return self._pace.prefill_rows(n_decoding) if n_decoding > 0 else None
 
     def drop(self, unwanted: Callable[[Sequence], bool]) -> None:
         """Cancel the sequences that are no longer wanted: they leave the queue, or their blocks."""

@@ -1,7 +1,7 @@
 """llamabox: the options that llama-box does not have."""
 
 from llamabox.cli.options.option import Group, Option
-from llamabox.cli.options.parsers import Choice
+from llamabox.cli.options.parsers import Choice, Integer
 
 OWN = Group(
     "llamabox",
@@ -13,6 +13,14 @@ OWN = Group(
             default="cpu",
             help="what computes: cpu (compiled kernels) or numpy (the plain reference, slow) (default: cpu)",
             env="LLAMABOX_BACKEND",
+        ),
+        Option(
+            "embd_normalize",
+            "--embd-normalize N",
+            (Integer(-1, 2**31 - 1),),
+            default=2,
+            help="norm of embeddings: -1 none, 0 largest absolute value becomes 32760, 1 taxicab, 2 euclidean,\n"
+            "more: that p-norm (default: 2)",
         ),
     ),
 )

@@ -34,6 +34,7 @@ SPELLINGS = [  # texts are made of few tokens, so that they repeat, and that som
     ["\n", "x\n", "x", "\n*"],
     ["abc", "y", "z", ": "],
 ]
+MIN_KEEP = [0, 0, 1, 3, 50]
 BREAKERS = [["\n", ":", '"', "*"], ["abc"], ["\n\n", "bc:x"], []]
 
 
@@ -70,10 +71,11 @@ def make(name: str, p: dict, vocab, n_vocab: int):
         return L.llama_sampler_init_dry(vocab, *numbers, breakers, len(texts))
     simple = {
         "top_k": lambda: L.llama_sampler_init_top_k(p["k"]),
-        "typ_p": lambda: L.llama_sampler_init_typical(p["p"], 0),
-        "top_p": lambda: L.llama_sampler_init_top_p(p["p"], 0),
-        "min_p": lambda: L.llama_sampler_init_min_p(p["p"], 0),
-        "xtc": lambda: L.llama_sampler_init_xtc(1.0, p["threshold"], 0, 1),
+        "top_n_sigma": lambda: L.llama_sampler_init_top_n_sigma(p["n"]),
+        "typ_p": lambda: L.llama_sampler_init_typical(p["p"], p["min_keep"]),
+        "top_p": lambda: L.llama_sampler_init_top_p(p["p"], p["min_keep"]),
+        "min_p": lambda: L.llama_sampler_init_min_p(p["p"], p["min_keep"]),
+        "xtc": lambda: L.llama_sampler_init_xtc(1.0, p["threshold"], p["min_keep"], 1),
         "temperature": lambda: L.llama_sampler_init_temp_ext(p["t"], p["spread"], p["exponent"]),
         "mirostat 1": lambda: L.llama_sampler_init_mirostat(n_vocab, 7, p["tau"], p["eta"], 100),
         "mirostat 2": lambda: L.llama_sampler_init_mirostat_v2(7, p["tau"], p["eta"]),
@@ -106,13 +108,17 @@ def random_params(name: str, r: random.Random) -> dict:
     if name == "top_k":
         return {"k": r.choice([0, 1, 2, 40, 10_000])}
     if name == "xtc":
-        return {"threshold": r.choice([0.0, 0.05, 0.1, 0.3, 0.5, 0.6])}
-    return {"p": r.choice([0.0, 0.05, 0.1, 0.5, 0.9, 0.95, 0.999, 1.0, 1.1])}
+        return {"threshold": r.choice([0.0, 0.05, 0.1, 0.3, 0.5, 0.6]), "min_keep": r.choice(MIN_KEEP)}
+    if name == "top_n_sigma":
+        return {"n": r.choice([-1.0, 0.0, 0.5, 1.0, 2.0, 3.5])}
+    return {"p": r.choice([0.0, 0.05, 0.1, 0.5, 0.9, 0.95, 0.999, 1.0, 1.1]), "min_keep": r.choice(MIN_KEEP)}
 
 
 def one_case(chain: list[str], r: random.Random, vocab, n_vocab: int) -> dict:
     """One sampler, or several in a chain."""
     params = [random_params(name, r) for name in chain]
+    if "top_n_sigma" in chain and "typ_p" in chain[chain.index("top_n_sigma") :]:
+        params[chain.index("typ_p")]["p"] = 1.0  # libllama's typ_p computes NaN from the -inf that top_n_sigma leaves
     looks_back = any(name in ("penalties", "dry") for name in chain)
     n = n_vocab if looks_back else r.choice([1, 2, 5, 40, 300])
     source = {"seed": r.randrange(10**6), "n": n, "scale": r.choice([0.3, 2.0, 6.0])}
@@ -186,7 +192,7 @@ def main() -> None:
         model = llama_cpp.llama_model_load_from_file(str(path).encode(), params)
         vocab = llama_cpp.llama_model_get_vocab(model)
         ends = {t[i:] for texts in BREAKERS for t in texts for i in range(1, len(t) + 1)}
-        names = ["penalties", "dry", "top_k", "typ_p", "top_p", "min_p", "xtc", "temperature"]
+        names = ["penalties", "dry", "top_n_sigma", "top_k", "typ_p", "top_p", "min_p", "xtc", "temperature"]
         cases = [one_case([name], r, vocab, len(pieces)) for name in names for _ in range(60 if name == "dry" else 25)]
         cases += [one_case(names, r, vocab, len(pieces)) for _ in range(40)]
         cases += [one_case(r.sample(names, 4), r, vocab, len(pieces)) for _ in range(40)]

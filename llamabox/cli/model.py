@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 SAMPLING = (
     "samplers temperature top_k top_p min_p xtc_probability xtc_threshold typical_p repeat_last_n repeat_penalty "
     "presence_penalty frequency_penalty dry_multiplier dry_base dry_allowed_length dry_penalty_last_n "
-    "dry_sequence_breakers dynatemp_range dynatemp_exponent mirostat mirostat_eta mirostat_tau logit_bias seed"
+    "dry_sequence_breakers top_n_sigma dynatemp_range dynatemp_exponent mirostat mirostat_eta mirostat_tau "
+    "logit_bias seed"
 ).split()
 ROPE = (
     "rope_scaling rope_scale rope_freq_base rope_freq_scale "
@@ -27,6 +28,7 @@ OTHERS = (
 ).split()
 LOCAL = (*OTHERS, *SAMPLING, *ROPE)
 
+ONLY_IN_REQUESTS = ("min_keep",)  # fields of SamplingParams that no option sets, as in llama-server
 OWN_VALUE = {"yarn_orig_ctx": 0, "yarn_ext_factor": -1.0}  # RoPE options -> the value that asks for the model's own
 
 
@@ -95,4 +97,5 @@ def sampling_arguments(options: Options) -> dict[str, Any]:
     """The options -> the fields of engine.SamplingParams."""
     from llamabox.engine.request import SamplingParams
 
-    return {field.name: getattr(options, field.name) for field in fields(SamplingParams)}
+    names = [field.name for field in fields(SamplingParams) if field.name not in ONLY_IN_REQUESTS]
+    return {name: getattr(options, name) for name in names}

@@ -1,30 +1,28 @@
 """The engine: tokens and sequences. `Engine.submit(GenerationRequest)` gives a `Generation`."""
 
 from llamabox.engine.constrain import Grammar, ThinkingBudget, Trigger, json_schema_lark
-from llamabox.engine.embedding import Embedding
 from llamabox.engine.engine import Engine
 from llamabox.engine.generate import generate
 from llamabox.engine.generation import Generation
 from llamabox.engine.options import EngineOptions, effective_context
 from llamabox.engine.request import (
     ContextLengthError,
-    EmbeddingRequest,
     EngineBusyError,
     FinishEvent,
     GenerationError,
     GenerationRequest,
+    PromptEvent,
     RequestError,
     SamplingParams,
     SpeculativeParams,
     TextEvent,
     Timings,
+    TokenProbs,
 )
 from llamabox.engine.status import EngineStatus, SequenceStatus
 
 __all__ = [
     "ContextLengthError",
-    "Embedding",
-    "EmbeddingRequest",
     "Engine",
     "EngineBusyError",
     "EngineOptions",
@@ -34,6 +32,7 @@ __all__ = [
     "GenerationError",
     "GenerationRequest",
     "Grammar",
+    "PromptEvent",
     "RequestError",
     "SamplingParams",
     "SequenceStatus",
@@ -41,6 +40,7 @@ __all__ = [
     "TextEvent",
     "ThinkingBudget",
     "Timings",
+    "TokenProbs",
     "Trigger",
     "effective_context",
     "generate",

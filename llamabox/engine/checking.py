@@ -6,20 +6,16 @@ from typing import Any
 
 from llamabox.engine.request import (
     ContextLengthError,
-    EmbeddingRequest,
     GenerationRequest,
     RequestError,
     SamplingParams,
     SpeculativeParams,
 )
 from llamabox.engine.sampling.names import NAMES
-from llamabox.models import LoadedModel, ModelError
-from llamabox.models.pooling import wanted_rows
 
-MAX_TEXTS = 2048  # of one embedding request
-MAX_VALUES = 1 << 24  # of all vectors of one request with pooling "none"
 MAX_STOPS, MAX_STOP_LENGTH, MAX_BREAKERS = 64, 4096, 64
-INT32 = 2**31 - 1
+MAX_PROBS = 1000  # each is told with its text, for each token
+INT32, INT64 = 2**31 - 1, 2**63 - 1
 
 FLOATS = {  # field -> (least, most); None: unbounded
     "temperature": (None, None),
@@ -28,6 +24,7 @@ FLOATS = {  # field -> (least, most); None: unbounded
     "top_p": (0, None),
     "min_p": (0, None),
     "typical_p": (0, None),
+    "top_n_sigma": (None, None),
     "xtc_probability": (0, None),
     "xtc_threshold": (0, None),
     "repeat_penalty": (1e-6, 1e6),
@@ -44,6 +41,7 @@ INTS = {
     "dry_allowed_length": (0, INT32),
     "dry_penalty_last_n": (-1, INT32),
     "mirostat": (0, 2),
+    "min_keep": (0, INT32),
 }
 
 
@@ -63,8 +61,19 @@ def check_request(request: GenerationRequest, n_vocab: int, n_seq: int) -> None:
     for stop in request.stop:
         if not isinstance(stop, str) or not 0 < len(stop) <= MAX_STOP_LENGTH:
             raise RequestError(f"stop: found {stop!r:.80}, expected texts of 1 to {MAX_STOP_LENGTH} characters", "stop")
+    _check_number("n_indent", request.n_indent, 0, INT32, int)
+    _check_number("t_max_predict_ms", request.t_max_predict_ms, -1, INT64, int)
+    check_probs(request)
     check_sampling(request.sampling, n_vocab)
     check_speculative(request.speculative)
+
+
+def check_probs(request: GenerationRequest) -> None:
+    """As check_sampling."""
+    if request.n_probs is not None:
+        _check_number("n_probs", request.n_probs, 0, MAX_PROBS, int)
+    if request.prompt_logprobs and (request.n_probs is None or request.cache_prompt):
+        raise RequestError("prompt_logprobs: expected n_probs, and no cache_prompt, beside it", "prompt_logprobs")
 
 
 def check_speculative(params: SpeculativeParams) -> None:
@@ -95,34 +104,6 @@ def check_sampling(params: SamplingParams, n_vocab: int) -> None:
     for _, bias in params.logit_bias:
         if not isinstance(bias, (int, float)) or math.isnan(bias) or bias == math.inf:
             raise RequestError(f"logit_bias: found {bias!r}, expected a finite number, or -inf to ban", "logit_bias")
-
-
-def check_embedding(request: EmbeddingRequest, model: LoadedModel, most: int) -> None:
-    """most: tokens of a text.
-
-    Errors:  RequestError names the text by its index
-    """
-    if len(request.texts) == 0 or len(request.texts) > MAX_TEXTS:
-        raise RequestError(f"{request.name}: found {len(request.texts)} texts, expected 1 to {MAX_TEXTS}", request.name)
-    try:
-        wanted_rows(model, request.pooling)
-    except ModelError as error:
-        raise RequestError(str(error), "pooling") from None
-    for i, text in enumerate(request.texts):
-        name = f"{request.name}[{i}]"
-        if len(text) == 0:
-            raise RequestError(f"{name}: found no tokens, expected at least one", name)
-        if len(text) > most:
-            raise RequestError(
-                f"{name}: found {len(text)} tokens, which is too large: expected at most {most} (-ub, -b and the "
-                "context of one sequence bound a text)",
-                name,
-            )
-        _check_ids(name, text, model.config.n_vocab)
-    n_values = sum(map(len, request.texts)) * model.config.n_embd
-    if request.pooling == "none" and n_values > MAX_VALUES:
-        found = f"found {n_values} values in all without pooling"
-        raise RequestError(f"{request.name}: {found}, expected at most {MAX_VALUES}", request.name)
 
 
 def _check_ids(name: str, ids: Sequence[int], n_vocab: int) -> None:

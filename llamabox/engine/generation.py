@@ -3,7 +3,9 @@
 from collections.abc import Callable, Iterator
 from queue import Empty, SimpleQueue
 
-from llamabox.engine.request import FinishEvent, GenerationError, GenerationRequest, TextEvent
+from llamabox.engine.request import FinishEvent, GenerationError, GenerationRequest, PromptEvent, TextEvent
+
+Event = PromptEvent | TextEvent | FinishEvent
 
 
 class Generation:
@@ -13,14 +15,14 @@ class Generation:
         self.request = request
         self.cancelled = False
         self._on_cancel = on_cancel
-        self._events: SimpleQueue[TextEvent | FinishEvent | GenerationError] = SimpleQueue()
+        self._events: SimpleQueue[Event | GenerationError] = SimpleQueue()
         self._last: FinishEvent | GenerationError | None = None
 
-    def put(self, event: TextEvent | FinishEvent | GenerationError) -> None:
+    def put(self, event: Event | GenerationError) -> None:
         """The engine's side: the next event; a FinishEvent or an error is the last."""
         self._events.put(event)
 
-    def next_event(self, timeout_s: float | None = None) -> TextEvent | FinishEvent | None:
+    def next_event(self, timeout_s: float | None = None) -> Event | None:
         """The next event; None when none came within timeout_s (None: wait). After the last event: that one again.
 
         Errors:  GenerationError when the generation broke off
@@ -30,14 +32,14 @@ class Generation:
                 event = self._events.get(timeout=timeout_s) if timeout_s != 0 else self._events.get_nowait()
             except Empty:
                 return None
-            if isinstance(event, TextEvent):
+            if isinstance(event, PromptEvent | TextEvent):
                 return event
             self._last = event
         if isinstance(self._last, GenerationError):
             raise self._last
         return self._last
 
-    def __iter__(self) -> Iterator[TextEvent | FinishEvent]:
+    def __iter__(self) -> Iterator[Event]:
         """Every event up to and with the FinishEvent."""
         while True:
             event = self.next_event()

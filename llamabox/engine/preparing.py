@@ -1,11 +1,12 @@
 """Preparation: a request becomes a Sequence, with all that is made once before it may run. Any thread."""
 
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 
 from llamabox.engine.checking import check_request
 from llamabox.engine.generation import Generation
 from llamabox.engine.loras import LoraScales
 from llamabox.engine.options import EngineOptions
+from llamabox.engine.probabilities import Probabilities
 from llamabox.engine.request import GenerationRequest
 from llamabox.engine.sampling import Sampler
 from llamabox.engine.sampling.dry import Breakers, find_breakers
@@ -34,7 +35,17 @@ class Preparation:
         sampling = request.sampling
         breakers = self._breakers(sampling.dry_sequence_breakers) if sampling.dry_multiplier != 0 else None
         sampler = Sampler(sampling, request.prompt, self._n_vocab, self._n_seq, banned, breakers)
-        return Sequence(generation, sampler, self._output(request), self._end_ids, self._n_seq, adapters)
+        output, probabilities = self._output(request), self._probabilities(request)
+        return Sequence(generation, sampler, output, self._end_ids, self._n_seq, adapters, probabilities)
+
+    def _probabilities(self, request: GenerationRequest) -> Probabilities | None:
+        """What tells of the tokens' probabilities, if that is asked for."""
+        if request.n_probs is None:
+            return None
+        if self._tokenizer is None:
+            return Probabilities(request.n_probs, request.post_sampling_probs, lambda id: b"")
+        piece = partial(self._tokenizer.piece, special=request.special)
+        return Probabilities(request.n_probs, request.post_sampling_probs, piece)
 
     def _output(self, request: GenerationRequest) -> TextOutput:
         """What makes text of the request's tokens."""

@@ -40,7 +40,8 @@ class SamplingParams:
     """How the next token is chosen; defaults are the seed's.
 
     seed      None or -1: a random one
-    samplers  order in which the filters run, names of DEFAULT_SAMPLERS
+    samplers  order in which the filters run, names of sampling.names.NAMES
+    min_keep  tokens that top_p, min_p, typical_p and xtc leave at least
     """
 
     seed: int | None = None
@@ -52,6 +53,8 @@ class SamplingParams:
     top_p: float = 0.9
     min_p: float = 0.1
     typical_p: float = 1.0
+    min_keep: int = 0
+    top_n_sigma: float = -1.0  # 0 or less: off; else it runs after dry, unless samplers name another place
     xtc_probability: float = 0.0
     xtc_threshold: float = 0.1
     repeat_last_n: int = 64  # -1: the whole context
@@ -97,6 +100,11 @@ class GenerationRequest:
     cache_prompt  reuse, and leave for others, the KV blocks of equal prefixes
     grammar     what the answer has to be; None: any text
     reasoning_budget  how long the answer may think; None: as long as it likes
+    n_probs     probabilities of the tokens are told, with this many of the most probable ones; None: they are not
+    post_sampling_probs  they are those that the samplers left, not those of the logits
+    prompt_logprobs  the prompt's own tokens are told too, in PromptEvents; needs n_probs, and cache_prompt off
+    return_progress  PromptEvents while the prompt is computed
+    n_indent, t_max_predict_ms  see LineLimits
     lora        LoRA adapters as (id, scale), the others being off; None: the scales that the engine holds for all
     """
 
@@ -112,22 +120,13 @@ class GenerationRequest:
     reasoning_budget: ThinkingBudget | None = None
     lora: tuple[tuple[int, float], ...] | None = None
     request_id: str = ""
+    n_probs: int | None = None
+    post_sampling_probs: bool = False
+    prompt_logprobs: bool = False
+    return_progress: bool = False
+    n_indent: int = 0
+    t_max_predict_ms: int = 0
     speculative: SpeculativeParams = SpeculativeParams()
-
-
-@dataclass(frozen=True)
-class EmbeddingRequest:
-    """Texts to make vectors or, with pooling "rank", scores of.
-
-    texts    token ids of each
-    pooling  one of models.POOLINGS
-    name     what the texts are called in errors: "input", "documents"
-    """
-
-    texts: tuple[tuple[int, ...], ...]
-    pooling: str
-    name: str = "texts"
-    request_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -145,11 +144,45 @@ class Timings:
 
 
 @dataclass(frozen=True)
+class TokenProbs:
+    """How probable a token was.
+
+    piece    its bytes
+    top      the most probable tokens at its place, in order: (id, bytes, logprob)
+    n_chars  characters it added to the answer, shown or held back; 0 while it only begins one
+    """
+
+    id: int
+    piece: bytes
+    logprob: float
+    top: tuple[tuple[int, bytes, float], ...] = ()
+    n_chars: int = 0
+
+
+@dataclass(frozen=True)
+class PromptEvent:
+    """The prompt is being computed: n_done of its n_total tokens are, of which n_cached were cached.
+
+    probs  of the tokens that this step told of, when prompt_logprobs is set: all but the first, over the whole prompt
+    """
+
+    n_total: int
+    n_cached: int
+    n_done: int
+    elapsed_ms: float
+    probs: tuple[TokenProbs, ...] = ()
+
+
+@dataclass(frozen=True)
 class TextEvent:
-    """More text, whole UTF-8 characters (possibly ""), and the tokens it came from."""
+    """More text, whole UTF-8 characters (possibly ""), and the tokens that came with it.
+
+    Text that may begin a stop text is held back; its tokens are not.  probs: one for each token, when n_probs is set
+    """
 
     text: str
     tokens: tuple[int, ...]
+    probs: tuple[TokenProbs, ...] = ()
 
 
 @dataclass(frozen=True)

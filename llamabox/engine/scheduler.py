@@ -35,9 +35,9 @@ class Work:
     @property
     def want(self) -> str:
         """Which of its rows want logits; see kernels.Rows."""
-        if not self.samples:
-            return "none"
-        return "all" if self.draft else "last"
+        if self.draft or self.sequence.wants_prompt_rows:
+            return "all"
+        return "last" if self.samples else "none"
 
     @property
     def n_logits(self) -> int:
@@ -90,7 +90,7 @@ class Scheduler:
         prefilling = sorted((s for s in self.running if not s.is_decoding), key=lambda s: s.n_left)
         works = [self._work(s, 1, s.draft) for s in decoding]
         for i, sequence in enumerate(prefilling):
-            count = min(sequence.n_left, -(-n_rows // (len(prefilling) - i)))
+            count = min(sequence.n_next, -(-n_rows // (len(prefilling) - i)))
             if count > 0:
                 works.append(self._work(sequence, count))
                 n_rows -= count

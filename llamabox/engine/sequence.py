@@ -1,13 +1,20 @@
 """Sequence: one request on its way through the engine: its tokens, how many are computed, and what is made of them."""
 
 import time
+from dataclasses import replace
+
+import numpy as np
 
 from llamabox.engine.generation import Generation
 from llamabox.engine.kv_memory import Table
-from llamabox.engine.request import FinishEvent, TextEvent, Timings
+from llamabox.engine.limits import LineLimits
+from llamabox.engine.probabilities import Probabilities
+from llamabox.engine.request import FinishEvent, PromptEvent, TextEvent, Timings, TokenProbs
 from llamabox.engine.sampling import Sampler
 from llamabox.engine.stopping import TextOutput
 from llamabox.models import AdapterSet
+
+PROMPT_ROWS = 64  # of a prompt whose probabilities are asked for: rows of logits that one step may hold
 
 
 class Sequence:
@@ -29,6 +36,7 @@ class Sequence:
         end_ids: frozenset[int],
         n_ctx: int,
         adapters: AdapterSet = (),
+        probabilities: Probabilities | None = None,
     ):
         self.generation, self.request = generation, generation.request
         self.tokens = list(self.request.prompt)
@@ -37,7 +45,8 @@ class Sequence:
         self.draft: tuple[int, ...] = ()
         self.n_drafted = self.n_accepted = 0  # guesses that were verified, and that were right
         self.adapters = adapters
-        self.sampler, self._output = sampler, output
+        self.sampler, self._output, self._probabilities = sampler, output, probabilities
+        self._limits = LineLimits(self.request.n_indent, self.request.t_max_predict_ms)
         self._end_ids, self._n_ctx = end_ids, n_ctx
         self._admitted_s = self._first_token_s = time.monotonic()
 
@@ -45,6 +54,16 @@ class Sequence:
     def n_left(self) -> int:
         """Tokens to compute before the next one can be sampled: 1 while decoding, 0 when there is none to sample."""
         return len(self.tokens) - self.n_computed
+
+    @property
+    def n_next(self) -> int:
+        """How many of these one step may compute."""
+        return min(self.n_left, PROMPT_ROWS) if self.wants_prompt_rows else self.n_left
+
+    @property
+    def wants_prompt_rows(self) -> bool:
+        """Logits of each token are wanted, not only of the last."""
+        return self.request.prompt_logprobs and not self.is_decoding
 
     @property
     def n_predicted(self) -> int:
@@ -63,19 +82,40 @@ class Sequence:
         """It has its blocks and may run."""
         self.table, self.n_computed, self.n_cached = table, n_cached, n_cached
         self._admitted_s = time.monotonic()
+        if self.request.return_progress:
+            self._send_progress()
 
-    def accept(self, token: int) -> bool:
+    def prompt_computed(self, start: int, logits: np.ndarray) -> None:
+        """Tell of the prompt's tokens, from position start on, if that is wanted.  logits (N, V), of each one"""
+        if not self.request.prompt_logprobs:
+            if self.request.return_progress:
+                self._send_progress()
+            return
+        told = self.tokens[start + 1 : start + 1 + len(logits)]
+        self._send_progress(self._probabilities.of_prompt(told, logits[: len(told)]))
+
+    def probs(self, token: int, logits: np.ndarray) -> TokenProbs | None:
+        """Of the token that was just sampled from these logits (V,); None unless that is wanted."""
+        return None if self._probabilities is None else self._probabilities.of_answer(token, logits, self.sampler.left)
+
+    def accept(self, token: int, probs: TokenProbs | None = None) -> bool:
         """Take a sampled token and send its text; True when it was the last one."""
+        now = time.monotonic()
         if not self.is_decoding:
-            self._first_token_s = time.monotonic()
+            self._first_token_s = now
         self.tokens.append(token)
+        n_before = self._output.n_chars
         text, stop = self._output.push(token)
-        self.generation.put(TextEvent(text, (token,)))
+        text, limited = self._limits.push(text, 1e3 * (now - self._first_token_s))
+        told = () if probs is None else (replace(probs, n_chars=self._output.n_chars - n_before),)
+        self.generation.put(TextEvent(text, (token,), told))
         full = len(self.tokens) >= self._n_ctx
         if token in self._end_ids:
             self.finish("eos")
         elif stop is not None:
             self._send_finish("word", stop, truncated=False)
+        elif limited:
+            self._send_finish("limit", "", truncated=False)
         elif full or self.n_predicted == self.request.n_predict:
             self.finish("limit", truncated=full)
         else:
@@ -90,6 +130,11 @@ class Sequence:
         if stop is not None:
             reason, truncated = "word", False
         self._send_finish(reason, "" if stop is None else stop, truncated)
+
+    def _send_progress(self, probs: tuple[TokenProbs, ...] = ()) -> None:
+        n_done = min(self.n_computed, self.n_prompt)
+        elapsed_ms = 1e3 * (time.monotonic() - self._admitted_s)
+        self.generation.put(PromptEvent(self.n_prompt, self.n_cached, n_done, elapsed_ms, probs))
 
     def _send_finish(self, reason: str, stopping_word: str, truncated: bool) -> None:
         now = time.monotonic()

@@ -25,8 +25,7 @@ class Stepper:
     def __init__(self, model, options: EngineOptions, on_end: Callable[[], None]):
         self._model, self._options, self._on_end = model, options, on_end
         n_blocks = options.n_parallel * -(-options.n_seq // BLOCK)
-        shapes = model.config.kv_shapes() if model.causal else []
-        self._kv = model.ops.kv_cache(shapes, n_blocks, options.cache_type_k, options.cache_type_v)
+        self._kv = model.ops.kv_cache(model.config.kv_shapes(), n_blocks, options.cache_type_k, options.cache_type_v)
         self.scheduler = Scheduler(KVMemory(n_blocks, self._kv.copy_block), options.n_running)
         self.reset_figures()
 
@@ -47,12 +46,6 @@ class Stepper:
             self._pace.measured(n_prefill, n_decoding, time.monotonic() - started)
         self.tally.stepped(works, time.monotonic() - started, self.scheduler)
         return bool(works)
-
-    @property
-    def spare_rows(self) -> int | None:
-        """Rows of other work that a step may hold beside those who decode; None: nobody does."""
-        n_decoding = sum(1 + len(s.draft) for s in self.scheduler.running if s.is_decoding)
-        return self._pace.prefill_rows(n_decoding) if n_decoding > 0 else None
 
     def drop(self, unwanted: Callable[[Sequence], bool]) -> None:
         """Cancel the sequences that are no longer wanted: they leave the queue, or their blocks."""
@@ -76,10 +69,10 @@ class Stepper:
             return
         row = 0
         for work in works:
+            n_logits = work.n_logits
             self.scheduler.computed(work)
-            if work.samples:
-                self._sample(work, logits[row : row + work.n_logits])
-                row += work.n_logits
+            self._follow(work, logits[row : row + n_logits])
+            row += n_logits
 
     def _forward(self, works: list[Work]) -> np.ndarray:
         """Logits f32 (R, V): n_logits rows for each work."""
@@ -91,11 +84,13 @@ class Stepper:
         adapters = [w.sequence.adapters for w in works]
         return self._model.ops.to_numpy(self._model.forward(tokens, make_step(rows, self._kv), adapters))
 
-    def _sample(self, work: Work, logits: np.ndarray) -> None:
-        """The sequence's next tokens from its logits (n_logits, V); errors end this sequence and no other."""
+    def _follow(self, work: Work, logits: np.ndarray) -> None:
+        """What follows for the sequence from its logits (n_logits, V); errors end this sequence and no other."""
         sequence = work.sequence
         try:
-            over = self._next_tokens(work, logits)
+            if not sequence.is_decoding:
+                self._tell_of_prompt(work, logits)
+            over = work.samples and self._next_tokens(work, logits[-1 - len(work.draft) :])
         except GenerationError as error:
             self._fail([sequence], error)
         except Exception as error:  # as in _compute
@@ -105,6 +100,11 @@ class Stepper:
             if over:
                 self.scheduler.remove(sequence)
                 self._ended()
+
+    def _tell_of_prompt(self, work: Work, logits: np.ndarray) -> None:
+        if work.sequence.wants_prompt_rows:
+            self._check_finite(work, logits)
+        work.sequence.prompt_computed(work.start, logits)
 
     def _next_tokens(self, work: Work, logits: np.ndarray) -> bool:
         """Sample a token, and the one after it for as long as the draft had guessed it. True when the last was among
@@ -120,7 +120,7 @@ class Stepper:
             token = sequence.sampler.sample(row)
             self.tally.predicted(sequence, n_right if token == guess else None)
             n_right += token == guess
-            over = sequence.accept(token)
+            over = sequence.accept(token, sequence.probs(token, row))
             if over or token != guess:
                 break
         self.scheduler.accepted(work, n_right)

@@ -58,17 +58,23 @@ def single_tokens(tokenizer: Any, texts: Iterable[str]) -> frozenset[int]:
 
 
 class TextOutput:
-    """The text of one answer. stream None: there is no tokenizer, and no text. hidden: tokens that leave no text."""
+    """The text of one answer. stream None: there is no tokenizer, and no text. hidden: tokens that leave no text.
+
+    n_chars  characters of all its tokens, shown or held back
+    """
 
     def __init__(self, stream: TextStream | None, stops: tuple[str, ...], hidden: frozenset[int]):
         self._stream, self._matcher = stream, StopMatcher(stops)
         self._hidden = hidden
+        self.n_chars = 0
 
     def push(self, token: int) -> tuple[str, str | None]:
         """One more token -> (text that can be shown, the stop text that was found or None)."""
         if self._stream is None or token in self._hidden:
             return "", None
-        return self._matcher.push(self._stream.push(token))
+        text = self._stream.push(token)
+        self.n_chars += len(text)
+        return self._matcher.push(text)
 
     def flush(self) -> tuple[str, str | None]:
         """The rest, once no more tokens come; it may complete a stop text."""

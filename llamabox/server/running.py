@@ -4,7 +4,8 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 
-from llamabox.engine import FinishEvent, Generation, TextEvent
+from llamabox.engine import FinishEvent, Generation
+from llamabox.engine.generation import Event
 from llamabox.server.admission import Admission
 from llamabox.server.errors import ClientGone, Unavailable
 
@@ -20,7 +21,7 @@ class Running:
         self._admission, self._gone = admission, gone
         self._closed = False
 
-    def __iter__(self) -> Iterator[tuple[int, TextEvent | FinishEvent] | None]:
+    def __iter__(self) -> Iterator[tuple[int, Event] | None]:
         """Ends when every choice has finished.
 
         Errors:  GenerationError of a choice that broke off; ClientGone; Unavailable on shutdown

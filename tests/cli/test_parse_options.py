@@ -156,8 +156,8 @@ def test_values(argv, dest, value):
         ),
         (
             ["--sampling-seq", "kz"],
-            "--sampling-seq: found 'kz', expected letters from e (penalties), d (dry), k (top_k), y (typ_p), "
-            "p (top_p), m (min_p), x (xtc), t (temperature)",
+            "--sampling-seq: found 'kz', expected letters from e (penalties), d (dry), s (top_n_sigma), k (top_k),"
+            " y (typ_p), p (top_p), m (min_p), x (xtc), t (temperature)",
         ),
         (["-l", "5"], "-l: found '5', expected TOKEN_ID+BIAS or TOKEN_ID-BIAS with a finite BIAS, such as 15043+1"),
         (

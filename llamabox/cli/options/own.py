@@ -1,7 +1,7 @@
 """llamabox: the options that llama-box does not have."""
 
 from llamabox.cli.options.option import Group, Option
-from llamabox.cli.options.parsers import Choice, Integer
+from llamabox.cli.options.parsers import Choice, Number
 
 OWN = Group(
     "llamabox",
@@ -15,12 +15,12 @@ OWN = Group(
             env="LLAMABOX_BACKEND",
         ),
         Option(
-            "embd_normalize",
-            "--embd-normalize N",
-            (Integer(-1, 2**31 - 1),),
-            default=2,
-            help="norm of embeddings: -1 none, 0 largest absolute value becomes 32760, 1 taxicab, 2 euclidean,\n"
-            "more: that p-norm (default: 2)",
+            "top_n_sigma",
+            "--top-nsigma, --top-n-sigma N",
+            (Number(),),
+            default=-1.0,
+            help="top-n-sigma sampling, after dry unless --samplers names another place (default: -1.0, 0 or less = "
+            "disabled)",
         ),
     ),
 )

@@ -140,7 +140,7 @@ SERVER = Group(
             default=False,
             help="enable embedding endpoint (default: disabled)",
             env="LLAMA_ARG_EMBEDDINGS",
-            aliases=("--embedding",),
+            later="the embedding endpoint arrives in a later release; in Python, model.embed() works now",
         ),
         Option(
             "images",
@@ -154,8 +154,7 @@ SERVER = Group(
             "--rerank",
             default=False,
             help="enable reranking endpoint (default: disabled)",
-            env="LLAMA_ARG_RERANKING",
-            aliases=("--reranking",),
+            later="the reranking endpoint arrives in a later release",
         ),
         Option(
             "slots",

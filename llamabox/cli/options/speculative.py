@@ -3,8 +3,6 @@
 from llamabox.cli.options.option import Group, Option
 from llamabox.cli.options.parsers import Choice, Integer, Number, path, words
 
-POOLINGS = ("none", "mean", "cls", "last", "rank")
-
 SPECULATIVE = Group(
     "server/completion/speculative",
     (
@@ -79,10 +77,9 @@ SPECULATIVE = Group(
         Option(
             "pooling",
             "--pooling TYPE",
-            (Choice(*POOLINGS),),
+            (Choice("none", "mean", "cls", "last", "rank"),),
             help="pooling type for embeddings, use model default if unspecified",
-            env="LLAMA_ARG_POOLING",
-            now=frozenset(POOLINGS),
+            later="the embedding endpoint arrives in a later release",
             note="one of none, mean, cls, last, rank",
         ),
     ),

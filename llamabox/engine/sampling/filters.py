@@ -17,13 +17,28 @@ def top_k(c: Candidates, k: int) -> Candidates:
     return c if k <= 0 else c.largest(min(k, len(c)))
 
 
-def top_p(c: Candidates, p: float) -> Candidates:
-    """The fewest of the largest whose probabilities sum to p or more; p >= 1: all.  arXiv:1904.09751"""
+def top_n_sigma(c: Candidates, n: float) -> Candidates:
+    """Those more than n standard deviations of all logits below the largest become impossible; n <= 0: none.
+
+    Source:  arXiv:2411.07641. As in llama.cpp they still count as candidates, of probability 0.
+    """
+    if n <= 0 or len(c) < 2:
+        return c
+    possible = c.logits[c.logits > -np.inf]
+    least = c.logits.max() - np.float32(n) * possible.std()
+    return c.with_logits(np.where(c.logits < least, np.float32(-np.inf), c.logits), c.ordered)
+
+
+def top_p(c: Candidates, p: float, min_keep: int = 0) -> Candidates:
+    """The fewest of the largest whose probabilities sum to p or more, at least min_keep; p >= 1: all.
+
+    Source:  arXiv:1904.09751
+    """
     if p >= 1:
         return c
     total = np.exp(c.logits - c.logits.max()).sum()
     head = c.largest(min(HEAD, len(c)))
-    n_kept = _reaching(np.exp(head.logits - head.logits[0]) / total, p)
+    n_kept = max(_reaching(np.exp(head.logits - head.logits[0]) / total, p), min_keep)
     if n_kept <= len(head) or len(head) == len(c):
         return head.take(slice(0, n_kept), True)
     negated = -c.logits
@@ -31,7 +46,7 @@ def top_p(c: Candidates, p: float) -> Candidates:
     np.subtract(falling[0], falling, out=falling)
     np.exp(falling, out=falling)
     falling /= total
-    return c.take(_smallest(negated, min(_reaching(falling, p), len(c))), False)
+    return c.take(_smallest(negated, min(max(_reaching(falling, p), min_keep), len(c))), False)
 
 
 def _reaching(probabilities: np.ndarray, p: float) -> int:
@@ -39,20 +54,23 @@ def _reaching(probabilities: np.ndarray, p: float) -> int:
     return int(np.searchsorted(np.cumsum(probabilities), np.float32(p), side="left")) + 1
 
 
-def min_p(c: Candidates, p: float) -> Candidates:
-    """Those at least p times as probable as the most probable one; p <= 0: all.  arXiv:2407.01082"""
+def min_p(c: Candidates, p: float, min_keep: int = 0) -> Candidates:
+    """Those at least p times as probable as the most probable one, and at least min_keep; p <= 0: all.
+
+    Source:  arXiv:2407.01082
+    """
     if p <= 0:
         return c
     keep = np.flatnonzero(c.logits >= c.logits.max() + np.log(np.float32(p)))
-    if len(keep) == 0:  # p > 1: llama.cpp keeps the most probable one
-        keep = np.array([np.argmax(c.logits)])
+    if len(keep) < max(min_keep, 1):  # p > 1: llama.cpp keeps the most probable one
+        return c.largest(min(max(min_keep, 1), len(c)))
     return c.take(keep, c.ordered)
 
 
-def typ_p(c: Candidates, p: float) -> Candidates:
-    """Locally typical: those whose surprise is nearest to the entropy, until they sum to more than p; p >= 1: all.
+def typ_p(c: Candidates, p: float, min_keep: int = 0) -> Candidates:
+    """Locally typical: those whose surprise is nearest to the entropy, until they sum to more than p and are min_keep.
 
-    Source:  arXiv:2202.00666. The result is in order of typicality, not of logits.
+    p >= 1: all.  Source:  arXiv:2202.00666. The result is in order of typicality, not of logits.
     """
     if p >= 1:
         return c
@@ -65,16 +83,17 @@ def typ_p(c: Candidates, p: float) -> Candidates:
     probabilities /= total
     surprise = np.log(total) - shifted  # -log of each probability
     distance = np.abs(surprise - (probabilities * surprise).sum())
-    near = _smallest(distance, min(16 * HEAD, len(c)))
+    near = _smallest(distance, min(max(16 * HEAD, min_keep), len(c)))
     if probabilities[near].sum() <= p:
         near = np.arange(len(c))
     near = near[order(distance[near])]
     n_kept = int(np.searchsorted(np.cumsum(probabilities[near]), np.float32(p), side="right")) + 1
-    return c.take(near[:n_kept], False)
+    return c.take(near[: max(n_kept, min_keep)], False)
 
 
-def xtc(c: Candidates, probability: float, threshold: float, rng: np.random.Generator) -> Candidates:
-    """Exclude top choices: with this probability, drop all but the least of those at or above the threshold.
+def xtc(c: Candidates, probability: float, threshold: float, rng: np.random.Generator, min_keep: int = 0) -> Candidates:
+    """Exclude top choices: with this probability, drop all but the least of those at or above the threshold, unless
+    fewer than min_keep would be left.
 
     Takes one number from rng, unless the filter is off (probability <= 0 or threshold > 0.5) or has no choice.
     """
@@ -82,7 +101,7 @@ def xtc(c: Candidates, probability: float, threshold: float, rng: np.random.Gene
         return c
     p = softmax(c.logits)
     above = np.flatnonzero(p >= threshold)
-    if len(above) < 2:
+    if len(above) < 2 or len(c) - len(above) + 1 < min_keep:
         return c
     least = above[::-1][np.argmin(p[above[::-1]])]  # of equal ones the last
     keep = np.ones(len(c), bool)

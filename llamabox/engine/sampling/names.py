@@ -7,6 +7,7 @@ from llamabox.engine.request import RequestError
 LETTERS = {  # llama.cpp's letters; the seed's order is edkypmxt
     "e": "penalties",
     "d": "dry",
+    "s": "top_n_sigma",
     "k": "top_k",
     "y": "typ_p",
     "p": "top_p",

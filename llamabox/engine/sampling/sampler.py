@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 
-from llamabox.engine.request import GenerationError, SamplingParams
+from llamabox.engine.request import DEFAULT_SAMPLERS, GenerationError, SamplingParams
 from llamabox.engine.sampling import filters
 from llamabox.engine.sampling.candidates import Candidates, draw
 from llamabox.engine.sampling.dry import Breakers, Dry
@@ -23,7 +23,10 @@ class Sampler:
     n_ctx     tokens of the sequence's context, which a last_n of -1 stands for
     banned    ids that are never chosen (ignore_eos)
     breakers  see dry.find_breakers
+    left      the candidates that the last token was drawn from
     """
+
+    left: Candidates
 
     def __init__(
         self,
@@ -58,6 +61,7 @@ class Sampler:
             c = self._candidates(logits)
         if not np.isfinite(c.logits.max()):
             raise GenerationError("no token can be chosen: the samplers' parameters make logits infinite")
+        self.left = c
         index = draw(c, self._rng)
         if self._mirostat is not None:
             self._mirostat.observe(c, index)
@@ -94,14 +98,17 @@ class Sampler:
             return self._follow(Dry(prompt, p.dry_multiplier, p.dry_base, p.dry_allowed_length, last_n, breakers))
         if name == "top_k":
             return partial(filters.top_k, k=p.top_k)
+        if name == "top_n_sigma":
+            return partial(filters.top_n_sigma, n=p.top_n_sigma)
         if name == "typ_p":
-            return partial(filters.typ_p, p=p.typical_p)
+            return partial(filters.typ_p, p=p.typical_p, min_keep=p.min_keep)
         if name == "top_p":
-            return partial(filters.top_p, p=p.top_p)
+            return partial(filters.top_p, p=p.top_p, min_keep=p.min_keep)
         if name == "min_p":
-            return partial(filters.min_p, p=p.min_p)
+            return partial(filters.min_p, p=p.min_p, min_keep=p.min_keep)
         if name == "xtc":
-            return partial(filters.xtc, probability=p.xtc_probability, threshold=p.xtc_threshold, rng=self._rng)
+            chance = {"probability": p.xtc_probability, "rng": self._rng}
+            return partial(filters.xtc, threshold=p.xtc_threshold, min_keep=p.min_keep, **chance)
         if name == "temperature":
             return partial(
                 filters.dynamic_temperature, t=p.temperature, spread=p.dynatemp_range, exponent=p.dynatemp_exponent
@@ -122,16 +129,25 @@ def stages(p: SamplingParams) -> list[str]:
     off = {
         "penalties": p.repeat_last_n == 0 or (p.repeat_penalty, p.presence_penalty, p.frequency_penalty) == (1, 0, 0),
         "dry": p.dry_multiplier == 0 or p.dry_base < 1 or p.dry_penalty_last_n == 0,
+        "top_n_sigma": p.top_n_sigma <= 0,
         "top_k": p.top_k <= 0,
         "typ_p": p.typical_p >= 1,
         "top_p": p.top_p >= 1,
         "min_p": p.min_p <= 0,
         "xtc": p.xtc_probability <= 0 or p.xtc_threshold > 0.5,
     }
-    names = [name for name in p.samplers if not off.get(name, False)]
+    names = [name for name in with_sigma(p.samplers) if not off.get(name, False)]
     if "temperature" in names and p.temperature <= 0 and p.dynatemp_range <= 0:
         names = names[: names.index("temperature")]
-        while names and names[-1] in ("top_k", "top_p", "min_p"):
+        while names and names[-1] in ("top_n_sigma", "top_k", "top_p", "min_p"):
             names.pop()
         names.append("temperature")
     return names
+
+
+def with_sigma(samplers: tuple[str, ...]) -> tuple[str, ...]:
+    """The samplers, with llama.cpp's top_n_sigma in its place after dry in the default order, which is llama-box's."""
+    if samplers != DEFAULT_SAMPLERS:
+        return samplers
+    at = samplers.index("dry") + 1
+    return (*samplers[:at], "top_n_sigma", *samplers[at:])

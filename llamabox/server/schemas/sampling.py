@@ -37,6 +37,8 @@ class SamplingFields(msgspec.Struct, kw_only=True):
     top_p: Share | None = None
     min_p: Share | None = None
     typical_p: Share | None = None
+    min_keep: Natural | None = None
+    top_n_sigma: Annotated[float, Meta(ge=-1e9, le=1e9)] | None = None
     xtc_probability: Share | None = None
     xtc_threshold: Share | None = None
     repeat_last_n: Count | None = None

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from llamabox.gguf import open_gguf
-from llamabox.kernels import BLOCK, CACHE_TYPES, Rows, make_step, open_backend
+from llamabox.kernels import BLOCK, Rows, make_step, open_backend
+from llamabox.kernels.kv import check_types
 from llamabox.models import LoadedModel, ModelError, ModelOptions, adapter_set, load_model
 from llamabox.models.pooling import pool
 
@@ -94,9 +95,10 @@ class Model:
         self.n_ctx = n_ctx if n_ctx is not None else model.config.n_ctx_train
         if model.n_ctx_limit is not None:
             self.n_ctx = min(self.n_ctx, model.n_ctx_limit)
-        for name, type_name in (("cache_type_k", cache_type_k), ("cache_type_v", cache_type_v)):
-            if type_name not in CACHE_TYPES:
-                raise ModelError(f"{name}: found {type_name!r}, expected one of {', '.join(CACHE_TYPES)}")
+        try:
+            check_types(model.config.kv_shapes(), cache_type_k, cache_type_v)
+        except ValueError as error:
+            raise ModelError(str(error)) from None
         self._cache_types = (cache_type_k, cache_type_v)
         self._engine = None
 

@@ -49,6 +49,13 @@ def test_the_cache_types_matter(path_of, llama):
     half = llamabox.load(path_of("llama"), backend="numpy").logits(TOKENS)
     error = logits.nmse(llama.logits(TOKENS), half)
     assert 0 < error < 1e-5
+    rough = llamabox.load(path_of("llama"), backend="numpy", cache_type_k="q4_0", cache_type_v="q4_0").logits(TOKENS)
+    assert logits.nmse(llama.logits(TOKENS), rough) > 10 * error
+
+
+def test_a_cache_type_that_does_not_fit_the_heads_is_refused(path_of):
+    with pytest.raises(ModelError, match="cache_type_v: found q5_1, which stores 32 values at a time, and heads of 48"):
+        llamabox.load(path_of("qwen3"), backend="numpy", cache_type_v="q5_1")
 
 
 @pytest.mark.parametrize("name", ["llama", "bert"])

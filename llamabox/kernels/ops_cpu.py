@@ -14,6 +14,7 @@ import numpy as np
 
 from llamabox.gguf import GGMLType, Tensor, dequantize
 from llamabox.kernels.cpu import attention, elementwise, products
+from llamabox.kernels.cpu.cache_types import CACHE
 from llamabox.kernels.cpu.features import FEATURES
 from llamabox.kernels.cpu.floats import FLOATS
 from llamabox.kernels.cpu.products import CpuWeight, has_kernel, prepare, product_job, product_phases, quantise_job
@@ -39,12 +40,12 @@ def _activation(name: str) -> Kernel:
 
 @cache
 def _store(type_name: str) -> Kernel:
-    return attention.store_rows(FLOATS[type_name.upper()])
+    return attention.store_rows(CACHE[type_name.upper()])
 
 
 @cache
 def _attend(type_k: str, type_v: str) -> Kernel:
-    return attention.attend(FLOATS[type_k.upper()], FLOATS[type_v.upper()], FLOATS["F32"])
+    return attention.attend(CACHE[type_k.upper()], CACHE[type_v.upper()])
 
 
 def _f32(x: Any) -> np.ndarray:
@@ -314,8 +315,8 @@ class CpuOps(Ops):
             tables, strides = 0, [(BLOCK * p.strides[0], p.strides[1], p.strides[0]) for p in pools]
         else:
             tables, strides = slot(7), [p.strides[:3] for p in pools]
-            keys = Job(_store(types[0]).address, 1, (slot(1), *k.shape, slot(4), slot(9)))
-            values = Job(_store(types[1]).address, 1, (slot(2), *v.shape, slot(5), slot(9)))
+            keys = Job(_store(types[0]).address, 1, (slot(1), *k.shape, slot(4), slot(9), *strides[0]))
+            values = Job(_store(types[1]).address, 1, (slot(2), *v.shape, slot(5), slot(9), *strides[1]))
             phases.append([keys, values])
         size = attention.scratch_bytes(max(1, ATTEND_ROWS // group), group, k.shape[2], v.shape[2])
         scratch = self._runner.scratch("attend", size * self.threads)

@@ -53,6 +53,7 @@ def test_nothing_given():
         (["--no-context-shift"], "context_shift", False),
         (["-sp"], "special", True),
         (["-ctk", "bf16"], "cache_type_k", "bf16"),
+        (["-ctv", "iq4_nl"], "cache_type_v", "iq4_nl"),
         (["-l", "15043+1", "--logit-bias", "7-2.5"], "logit_bias", ((15043, 1.0), (7, -2.5))),
         (
             ["--override-kv", "a.b=int:-3", "--override-kv=c=str:x=y:z"],
@@ -192,11 +193,6 @@ def test_values(argv, dest, value):
         (
             ["-md", "draft.gguf"],
             "-md is not available in this version of llamabox: speculative decoding arrives in a later release",
-        ),
-        (
-            ["-ctv", "q8_0"],
-            "-ctv is not available in this version of llamabox: a quantised KV cache arrives in a later release; "
-            "f32, f16 and bf16 work",
         ),
         (
             ["-t", "2", "-tb", "3"],

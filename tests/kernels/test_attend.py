@@ -82,7 +82,8 @@ def run_in_chunks(ops, sequences, kv, **how) -> list[np.ndarray]:
 
 
 CACHES = [("f16", (4, 2, 64, 64)), ("f16", (7, 1, 16, 24)), ("f16", (3, 3, 20, 12)), ("f32", (4, 2, 64, 64))]
-CACHES += [("bf16", (7, 1, 16, 24))]
+CACHES += [("bf16", (7, 1, 16, 24)), ("q8_0", (4, 2, 64, 96)), ("q4_0", (2, 2, 32, 32)), ("q4_1", (2, 1, 96, 32))]
+CACHES += [("iq4_nl", (4, 2, 32, 64)), ("q5_0", (2, 2, 64, 32)), ("q5_1", (2, 1, 32, 32))]
 
 
 @pytest.mark.parametrize("type_name, heads", CACHES, ids=str)
@@ -92,7 +93,7 @@ CACHES += [("bf16", (7, 1, 16, 24))]
 def test_ragged_batches_through_the_cache(ops, type_name, heads, how):
     borders = [(BLOCK - 1, 1, 1, 1), (70,), (1, 1, 2, BLOCK), (3 * BLOCK,), (1,)]
     sequences = [sequence(10 * i, chunks, *heads) for i, chunks in enumerate(borders)]
-    kv = KVCache([KVShape(1, 8, 8), KVShape(heads[1], heads[2], heads[3])], 12, type_name, type_name)
+    kv = KVCache([KVShape(1, 32, 32), KVShape(heads[1], heads[2], heads[3])], 12, type_name, type_name)
     found = run_in_chunks(ops, sequences, kv, scale=0.3, **how)
     for s, y in zip(sequences, found, strict=True):
         expected = expected_rows(s, type_name, 0.3, how.get("window"), how.get("softcap"), causal=True)
@@ -177,6 +178,25 @@ def test_stored_keys_are_rounded_as_the_cache_type_says(ops):
             run_in_chunks(ops, [s], kv, scale=1e-6)
             np.testing.assert_array_equal(kv.k[1][0, :, :3], encode(s.k, type_name).transpose(1, 0, 2))
             np.testing.assert_array_equal(kv.v[1][0, :, :3], encode(s.v, type_name).transpose(1, 0, 2))
+
+
+@pytest.mark.parametrize("type_name", ["q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1"])
+def test_stored_rows_are_quantised_as_the_cache_type_says(ops, type_name):
+    s = sequence(6, (BLOCK,), 2, 2, 64, 32)
+    s.k[0, 0, :32], s.k[0, 1, :32], s.k[1, 0, :32] = 0, 0.7, 1e-20
+    s.k[2, 0, :32], s.k[2, 1, 32:] = (np.arange(32) - 16) / 2, -3e5 * np.arange(32)  # halves; beyond an f16's range
+    s.k[3, 0, 40], s.k[4, 1, 5] = np.nan, -np.inf
+    kv = KVCache([KVShape(2, 64, 32)] * 2, 1, type_name, type_name)
+    with np.errstate(invalid="ignore", over="ignore"):
+        run_in_chunks(ops, [s], kv, scale=1e-6)
+    expected = encode(s.k, type_name).transpose(1, 0, 2)
+    spoilt = ~np.isfinite(decode(expected, type_name))
+    np.testing.assert_array_equal(~np.isfinite(decode(kv.k[1][0], type_name)), spoilt)
+    size = expected.shape[-1] // 2  # bytes of a block: those without NaN are the same
+    whole = ~spoilt.reshape(2, BLOCK, 2, 32).any(axis=3)
+    blocks = [a.reshape(2, BLOCK, 2, size)[whole] for a in (kv.k[1][0], expected)]
+    np.testing.assert_array_equal(*blocks)
+    np.testing.assert_array_equal(kv.v[1][0], encode(s.v, type_name).transpose(1, 0, 2))
 
 
 def test_a_row_gives_the_same_bits_alone_as_among_others():

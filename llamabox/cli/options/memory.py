@@ -8,8 +8,7 @@ from llamabox.cli.options.scaled import files, scaled_files
 from llamabox.cli.options.server import NO_GPU
 
 KV_TYPES = Choice("f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1")
-KV_TYPES_NOW = frozenset({"f32", "f16", "bf16"})
-QUANTISED_KV = "a quantised KV cache arrives in a later release; f32, f16 and bf16 work"
+HEADS_OF_32 = "quantised ones need heads of a multiple of 32 values; for V, --flash-attn is not needed"
 
 ROPE = (
     Option(
@@ -105,20 +104,20 @@ CACHE = (
         "-ctk, --cache-type-k TYPE",
         (KV_TYPES,),
         default="f16",
+        env="LLAMA_ARG_CACHE_TYPE_K",
         help="KV cache data type for K, allowed values: f32, f16, bf16, q8_0, q4_0, q4_1, iq4_nl, q5_0, q5_1 "
         "(default: f16)",
-        later=QUANTISED_KV,
-        now=KV_TYPES_NOW,
+        note=HEADS_OF_32,
     ),
     Option(
         "cache_type_v",
         "-ctv, --cache-type-v TYPE",
         (KV_TYPES,),
         default="f16",
+        env="LLAMA_ARG_CACHE_TYPE_V",
         help="KV cache data type for V, allowed values: f32, f16, bf16, q8_0, q4_0, q4_1, iq4_nl, q5_0, q5_1 "
         "(default: f16)",
-        later=QUANTISED_KV,
-        now=KV_TYPES_NOW,
+        note=HEADS_OF_32,
     ),
     Option(
         "defrag_thold",

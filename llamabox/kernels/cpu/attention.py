@@ -28,7 +28,6 @@ from llamabox.kernels.cpu.simd import (
 from llamabox.kernels.cpu.vector_math import exp, tanh
 from llamabox.kernels.kv import BLOCK
 
-ONE = np.float32(1)
 NEGATIVE_INFINITY = np.float32(-np.inf)
 
 
@@ -42,30 +41,28 @@ def store_rows(fmt):
     """The kernel that rounds rows to a cache's type and stores them in its blocks."""
 
     def store_in_blocks(args, task, thread):
-        """args: 0 rows (T, K, E) f32, 1 T, 2 K, 3 E, 4 pool, 5 cells int64 (T,)"""
+        """args: 0 rows (T, K, E) f32, 1 T, 2 K, 3 E, 4 pool, 5 cells int64 (T,), 6-8 bytes from a block, head and cell
+        of the pool to the next"""
         x, rows, heads, size = argument(args, 0), argument(args, 1), argument(args, 2), argument(args, 3)
         pool, cells = argument(args, 4), argument(args, 5)
         for row in range(rows):
             cell = load_i64(cells + 8 * row)
+            place = pool + cell // BLOCK * argument(args, 6) + cell % BLOCK * argument(args, 8)
             for head in range(heads):
-                source = x + 4 * (row * heads + head) * size
-                place = ((cell // BLOCK * heads + head) * BLOCK + cell % BLOCK) * size
-                for k in range(0, size, 8):
-                    at = min(k, size - 8)  # the last 8 may overlap those before them
-                    fmt.put(pool + (place + at) * fmt.size, load_f32x8(source + 4 * at))
+                fmt.write(place + head * argument(args, 7), x + 4 * (row * heads + head) * size, size)
 
     return Kernel(store_in_blocks, f"{fmt.name} store")
 
 
 @inline
-def _copy_padded(fmt, source, size, factor, target):
-    """A row of values times a factor, as f32, filled up with zeros to a multiple of 8."""
+def _scaled(source, size, factor, target):
+    """A row of f32 times a factor, filled up with zeros to a multiple of 8."""
     for k in range(0, size & ~7, 8):
-        store(target + 4 * k, fmt.eight(source + k * fmt.size) * factor)
+        store(target + 4 * k, load_f32x8(source + 4 * k) * factor)
     if size & 7:
         store(target + 4 * (size & ~7), splat_f32x8(0.0))
         for k in range(size & ~7, size):
-            store(target + 4 * k, types.float32(fmt.one(source + k * fmt.size) * factor))
+            store(target + 4 * k, types.float32(load_f32(source + 4 * k) * factor))
 
 
 @inline
@@ -187,10 +184,10 @@ def _row(m, n, r):
 
 
 @inline
-def _begin_row(q, m, n, scale, f32):
+def _begin_row(q, m, n, scale):
     """Scaled queries, empty sums, and (largest score, total weight) = (-inf, 0) of each query head of a row."""
     for g in range(n.group):
-        _copy_padded(f32, q + 4 * g * n.k_dim, n.k_dim, scale, m.queries + 4 * g * n.k_width)
+        _scaled(q + 4 * g * n.k_dim, n.k_dim, scale, m.queries + 4 * g * n.k_width)
         for k in range(0, 4 * n.v_width, 32):
             store(m.sums + 4 * g * n.v_width + k, splat_f32x8(0.0))
         store(m.state + 8 * g, NEGATIVE_INFINITY)
@@ -255,14 +252,12 @@ def _load_block(args, key_format, value_format, place, head, origin, filled, m, 
     key = argument(args, 2) + place * argument(args, 18) + head * argument(args, 19)
     value = argument(args, 3) + place * argument(args, 21) + head * argument(args, 22)
     for cell in range(filled):
-        source = key + (origin + cell) * argument(args, 20)
-        _copy_padded(key_format, source, n.k_dim, ONE, m.keys + 4 * cell * n.k_width)
-        source = value + (origin + cell) * argument(args, 23)
-        _copy_padded(value_format, source, n.v_dim, ONE, m.values + 4 * cell * n.v_width)
+        key_format.read(key + (origin + cell) * argument(args, 20), n.k_dim, m.keys + 4 * cell * n.k_width)
+        value_format.read(value + (origin + cell) * argument(args, 23), n.v_dim, m.values + 4 * cell * n.v_width)
 
 
-def attend(key_format, value_format, f32):
-    """The kernel for a cache of these types; f32 is the FloatFormat of F32.
+def attend(key_format, value_format):
+    """The kernel for a cache of these types, each a CacheType.
 
     args: 0 q (T, H, E), 1 out (T, H, Ev), 2 keys, 3 values, 4 chunks int32 (C, 5): sequence, first row, rows, cells of
     the sequence, its first cell where there are no tables; 5 tables int32 or 0, 6 blocks a table row, 7 positions
@@ -283,7 +278,7 @@ def attend(key_format, value_format, f32):
             slopes += 4 * head * group
         for r in range(rows):
             q = argument(args, 0) + ((first + r) * heads + head) * 4 * group * k_dim
-            _begin_row(q, _row(m, n, r), n, scale, f32)
+            _begin_row(q, _row(m, n, r), n, scale)
         for block in range(mask.begin // BLOCK, (mask.end + BLOCK - 1) // BLOCK):
             place = block
             if tables != 0:

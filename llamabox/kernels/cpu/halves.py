@@ -116,3 +116,16 @@ def load_f16_each(typing, address, stride):
         return _half_to_float(builder, bits, True)
 
     return signature(f32x8, types.intp, types.int64), code
+
+
+@intrinsic
+def store_f16(typing, address, value):
+    """One f32 rounded to f16."""
+
+    def code(context, builder, sig, args):
+        lanes = builder.insert_element(_const(f32x8.llvm, 0.0), args[1], I32(0))
+        bits = builder.extract_element(_float_to_half(builder, lanes), I32(0))
+        builder.store(bits, _pointer(builder, args[0], I16)).align = 1
+        return context.get_dummy_value()
+
+    return signature(types.void, types.intp, types.float32), code

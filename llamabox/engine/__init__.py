@@ -19,6 +19,7 @@ from llamabox.engine.request import (
     Timings,
     TokenProbs,
 )
+from llamabox.engine.speculation import SpeculationOptions, check_vocabulary
 from llamabox.engine.status import EngineStatus, SequenceStatus
 
 __all__ = [
@@ -36,12 +37,14 @@ __all__ = [
     "RequestError",
     "SamplingParams",
     "SequenceStatus",
+    "SpeculationOptions",
     "SpeculativeParams",
     "TextEvent",
     "ThinkingBudget",
     "Timings",
     "TokenProbs",
     "Trigger",
+    "check_vocabulary",
     "effective_context",
     "generate",
     "json_schema_lark",

@@ -10,8 +10,9 @@ from llamabox.engine.generation import Generation
 from llamabox.engine.loras import LoraScales
 from llamabox.engine.options import EngineOptions
 from llamabox.engine.preparing import Preparation
-from llamabox.engine.request import EngineBusyError, GenerationRequest, RequestError
+from llamabox.engine.request import EngineBusyError, GenerationRequest, RequestError, SpeculativeParams
 from llamabox.engine.sequence import Sequence
+from llamabox.engine.speculation import SpeculationOptions
 from llamabox.engine.status import EngineStatus
 from llamabox.engine.stepping import Stepper
 
@@ -25,17 +26,18 @@ class Engine:
 
     Either `start()` a thread, or call `step()` yourself, always from the same thread. `submit`, `status` and a
     Generation's `cancel` may be called from any thread.
-    tokenizer  None: a model without a vocabulary; its generations have tokens and no text
-    loras      the scales of the model's LoRA adapters, for requests that name none
+    tokenizer    None: a model without a vocabulary; its generations have tokens and no text
+    loras        the scales of the model's LoRA adapters, for requests that name none
+    speculation  None: without drafts
     """
 
-    def __init__(self, model, tokenizer, options: EngineOptions):
+    def __init__(self, model, tokenizer, options: EngineOptions, speculation: SpeculationOptions | None = None):
         if model.is_encoder or not model.causal:
             raise RequestError(f"model: {model.arch} gives embeddings and no text")
         self.model, self.tokenizer, self.options = model, tokenizer, options
         self.loras = LoraScales(options.lora_scales)
         self._preparation = Preparation(model, tokenizer, options, self.loras)
-        self._stepper = Stepper(model, options, self._ended)
+        self._stepper = Stepper(model, options, self._ended, speculation)
         self._inbox: deque[Sequence] = deque()
         self._lock = threading.Lock()  # guards _n_open and _closing
         self._n_open = 0  # requests that have no last event yet
@@ -91,6 +93,7 @@ class Engine:
             self._thread.join(ABORT_S)
         else:
             self.step()
+            self._stepper.close()
 
     # ---- for the thread that steps ----------------------------------------------------------------------------------
 
@@ -104,8 +107,12 @@ class Engine:
     def warm_up(self) -> None:
         """Run some prefill and decode steps before `start`: kernels get compiled, weights get into memory."""
         prompt = (0,) * min(32, self.options.n_seq - 1)
-        for n_predict in range(2, 2 + min(2, self.options.n_running)):  # decode of two sequences, then of one
-            self.submit(GenerationRequest(prompt, n_predict=n_predict, ignore_eos=True, cache_prompt=False))
+        draft = SpeculativeParams(n_max=2, n_min=0, p_min=0.0)
+        for n_predict in range(4, 4 + min(2, self.options.n_running)):  # decode of two sequences, then of one
+            request = GenerationRequest(
+                prompt, n_predict=n_predict, ignore_eos=True, cache_prompt=False, speculative=draft
+            )
+            self.submit(request)
         while self._n_open > 0:
             self.step()
         self._stepper.reset_figures()
@@ -121,6 +128,7 @@ class Engine:
                 continue
             if not worked and not (self._closing and self._n_open == 0):
                 self._wake.wait()
+        self._stepper.close()
 
     def _ended(self) -> None:
         with self._lock:

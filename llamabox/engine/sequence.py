@@ -70,6 +70,12 @@ class Sequence:
         return len(self.tokens) - self.n_prompt
 
     @property
+    def n_room(self) -> int:
+        """Tokens that may still be added to the answer."""
+        room = self._n_ctx - len(self.tokens)
+        return room if self.request.n_predict < 0 else min(room, self.request.n_predict - self.n_predicted)
+
+    @property
     def is_decoding(self) -> bool:
         return self.n_predicted > 0
 

@@ -12,6 +12,7 @@ from llamabox.engine.pace import Pace
 from llamabox.engine.request import GenerationError
 from llamabox.engine.scheduler import Scheduler, Work
 from llamabox.engine.sequence import Sequence
+from llamabox.engine.speculation import SpeculationOptions, Speculator
 from llamabox.engine.tally import Tally
 from llamabox.kernels import BLOCK, Rows, make_step
 from llamabox.models.diagnose import first_not_finite
@@ -20,32 +21,50 @@ log = logging.getLogger(__name__)
 
 
 class Stepper:
-    """Runs the sequences of one model; for one thread.  on_end: called once for each sequence that is over."""
+    """Runs the sequences of one model; for one thread.
 
-    def __init__(self, model, options: EngineOptions, on_end: Callable[[], None]):
+    on_end       called once for each sequence that is over
+    speculation  None: without drafts
+    """
+
+    def __init__(
+        self, model, options: EngineOptions, on_end: Callable[[], None], speculation: SpeculationOptions | None = None
+    ):
         self._model, self._options, self._on_end = model, options, on_end
         n_blocks = options.n_parallel * -(-options.n_seq // BLOCK)
         self._kv = model.ops.kv_cache(model.config.kv_shapes(), n_blocks, options.cache_type_k, options.cache_type_v)
         self.scheduler = Scheduler(KVMemory(n_blocks, self._kv.copy_block), options.n_running)
+        self._max_rows = min(options.n_batch, options.n_ubatch)
+        self._speculator = None
+        if speculation is not None:
+            self._speculator = Speculator(speculation, n_blocks, model.config.n_vocab, self._max_rows)
         self.reset_figures()
 
     def reset_figures(self) -> None:
         """Forget what was counted and measured."""
-        self._pace = Pace(min(self._options.n_batch, self._options.n_ubatch), self._options.max_step_s)
+        self._pace = Pace(self._max_rows, self._options.max_step_s)
         self.tally = Tally(self.scheduler.memory.n_blocks)
 
     def step(self) -> bool:
         """Run one batch: decode all that do, and some prefill. False: nothing to do."""
+        started = time.monotonic()
         self.scheduler.admit()
+        if self._speculator is not None:
+            n_decoding = sum(s.is_decoding for s in self.scheduler.running)
+            self._speculator.draft(self.scheduler.running, self._pace.prefill_rows(n_decoding))
         n_decoding = sum(1 + len(s.draft) for s in self.scheduler.running if s.is_decoding)
         works = self.scheduler.plan(self._pace.prefill_rows(n_decoding))
-        started = time.monotonic()
         if works:
             n_prefill = sum(w.count for w in works if not w.sequence.is_decoding)
             self._compute(works)
             self._pace.measured(n_prefill, n_decoding, time.monotonic() - started)
         self.tally.stepped(works, time.monotonic() - started, self.scheduler)
         return bool(works)
+
+    def close(self) -> None:
+        """Nothing is run any more: what outlives the engine is written."""
+        if self._speculator is not None:
+            self._speculator.close()
 
     def drop(self, unwanted: Callable[[Sequence], bool]) -> None:
         """Cancel the sequences that are no longer wanted: they leave the queue, or their blocks."""

@@ -35,15 +35,16 @@ def load(
                      others for one call, by their places in this list
     control_vectors  files of control vectors, in the same way, added after the layers (first, last) of
                      control_vector_layers, both included
-    options  threads (int), n_ctx (tokens; the file's own context when absent), mmap, mlock (bool), overrides
-             (sequence of "KEY=TYPE:VALUE"), and the fields of models.ModelOptions (rope_freq_base, ...)
+    options  threads, threads_batch (int, or kernels.Threads; of steps with one row, and with several), n_ctx (tokens;
+             the file's own context when absent), mmap, mlock (bool), overrides (sequence of "KEY=TYPE:VALUE"),
+             and the fields of models.ModelOptions (rope_freq_base, ...)
     Errors:  GGUFError, ModelError, TokenizerError for a file that is not right; TypeError for an unknown option
     """
     reading = {name: options.pop(name) for name in ("mmap", "mlock", "overrides") if name in options}
-    threads, n_ctx = options.pop("threads", None), options.pop("n_ctx", None)
+    threads, n_ctx = [options.pop(name, None) for name in ("threads", "threads_batch")], options.pop("n_ctx", None)
     maths = ModelOptions(**{"n_ctx_seq": n_ctx, **options})
     file = open_gguf(path, **reading)
-    model = load_model(file, open_backend(backend, threads), maths)
+    model = load_model(file, open_backend(backend, *threads), maths)
     loras, controls = [_scaled(item) for item in lora], [_scaled(item) for item in control_vectors]
     if loras or controls:
         opened = [(open_gguf(vector), scale) for vector, scale in controls]

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from llamabox.cli.actions import do_action
-from llamabox.cli.affinity import apply_affinity
 from llamabox.cli.devices import check_devices
 from llamabox.cli.generating import at_terminal, given_prompt, pieces, show
 from llamabox.cli.logs import set_up_logging
 from llamabox.cli.model import LOCAL, load_from_options
 from llamabox.cli.options import ALL_OPTIONS, Group, Option, OptionError, Options, Table, parse_options
 from llamabox.cli.options.parsers import any_text
+from llamabox.cli.placement import apply_affinity
 
 if TYPE_CHECKING:
     from llamabox.api import Model

@@ -4,12 +4,12 @@ import os
 from collections.abc import Sequence
 
 from llamabox.cli.actions import do_action
-from llamabox.cli.affinity import apply_affinity
 from llamabox.cli.devices import check_devices
 from llamabox.cli.generating import given_prompt, pieces, show
 from llamabox.cli.logs import set_up_logging
 from llamabox.cli.model import LOCAL, load_from_options
 from llamabox.cli.options import ALL_OPTIONS, OptionError, parse_options
+from llamabox.cli.placement import apply_affinity
 
 USAGE = "llamabox complete [options] PROMPT    (without PROMPT: what is piped into it)"
 OPTIONS = ALL_OPTIONS.only(*LOCAL)

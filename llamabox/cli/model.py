@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from llamabox.assets import tiny_chat_path
 from llamabox.cli.options import OptionError, Options
+from llamabox.cli.placement import PLACED, thread_settings
 
 if TYPE_CHECKING:
     from llamabox.api import Model
@@ -23,10 +24,10 @@ ROPE = (
 ).split()
 OTHERS = (
     "action verbosity log_colors model device gpu_layers main_gpu split_mode tensor_split kv_offload flash_attn "
-    "override_kv threads cpu_mask cpu_range ctx_size n_predict escape cache_type_k cache_type_v mlock mmap special "
+    "override_kv ctx_size n_predict escape cache_type_k cache_type_v mlock mmap special "
     "backend lora control_vectors control_vector_layer_range"
 ).split()
-LOCAL = (*OTHERS, *SAMPLING, *ROPE)
+LOCAL = (*OTHERS, *SAMPLING, *ROPE, *PLACED)
 
 ONLY_IN_REQUESTS = ("min_keep",)  # fields of SamplingParams that no option sets, as in llama-server
 OWN_VALUE = {"yarn_orig_ctx": 0, "yarn_ext_factor": -1.0}  # RoPE options -> the value that asks for the model's own
@@ -71,7 +72,9 @@ def load_arguments(options: Options) -> dict[str, Any]:
         **rope_arguments(options),
         **adapter_arguments(options),
     }
-    return arguments if options.threads < 0 else {**arguments, "threads": options.threads}
+    if any(options.given(dest) for dest in PLACED):
+        arguments["threads"], arguments["threads_batch"] = thread_settings(options)
+    return arguments
 
 
 def adapter_arguments(options: Options) -> dict[str, Any]:

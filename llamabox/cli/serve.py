@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from llamabox.cli.actions import do_action
-from llamabox.cli.affinity import apply_affinity
 from llamabox.cli.devices import check_devices
 from llamabox.cli.logs import set_up_logging
 from llamabox.cli.model import load_arguments, model_path, rope_arguments, sampling_arguments
 from llamabox.cli.options import ALL_OPTIONS, Options, parse_options
+from llamabox.cli.placement import apply_affinity
 
 if TYPE_CHECKING:
     from llamabox.server.settings import ServerSettings

@@ -3,6 +3,7 @@
 from llamabox.kernels.backends import BACKENDS, open_backend
 from llamabox.kernels.kv import BLOCK, CACHE_TYPES, KVCache, KVShape
 from llamabox.kernels.ops import Ops
+from llamabox.kernels.placement import Threads
 from llamabox.kernels.rope import Rope
 from llamabox.kernels.step import Rows, Step, make_step
 from llamabox.kernels.weight import Weight
@@ -17,6 +18,7 @@ __all__ = [
     "Rope",
     "Rows",
     "Step",
+    "Threads",
     "Weight",
     "make_step",
     "open_backend",

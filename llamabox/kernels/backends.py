@@ -3,6 +3,7 @@
 from importlib import import_module
 
 from llamabox.kernels.ops import Ops
+from llamabox.kernels.placement import Threads
 
 BACKENDS = {
     "numpy": "llamabox.kernels.ops:Ops",
@@ -10,13 +11,16 @@ BACKENDS = {
 }
 
 
-def open_backend(name: str = "cpu", threads: int | None = None) -> Ops:
-    """Open a backend by its name. threads bounds the CPU backend's threads (None: one a core).
+def open_backend(name: str = "cpu", threads: Threads | int | None = None, batch: Threads | int | None = None) -> Ops:
+    """Open a backend by its name.
 
-    Errors:  ValueError for an unknown name
+    threads  that compute, or their number (None: one a core); a number bounds NumPy's BLAS too
+    batch    those of steps with more than one row; None: the same
+    Errors:  ValueError for an unknown name, or a number below 1
     """
     if name not in BACKENDS:
         raise ValueError(f"backend: found {name!r}, expected one of {', '.join(BACKENDS)}")
     module, cls = BACKENDS[name].split(":")
     backend = getattr(import_module(module), cls)
-    return backend(threads=threads) if name == "cpu" else backend()
+    usual = threads if isinstance(threads, Threads) else Threads(threads)
+    return backend(usual, usual if batch is None else batch if isinstance(batch, Threads) else Threads(batch))

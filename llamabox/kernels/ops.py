@@ -5,6 +5,7 @@ X experts, U experts used. Arrays are f32 unless said otherwise. Models call the
 and basic slices, and nothing else.
 """
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -12,22 +13,39 @@ import numpy as np
 
 from llamabox.gguf import GGMLType, Tensor, dequantize
 from llamabox.kernels import kv as kv_cache
+from llamabox.kernels.placement import Threads, bound_blas
 from llamabox.kernels.rope import Rope, rope_angles
 from llamabox.kernels.step import Step
 from llamabox.kernels.weight import Weight
 
 TILE_BYTES = 4 << 20  # the largest piece of a quantised weight that is ever unpacked at once
+DEFAULT_THREADS = Threads()
 PLAIN = (GGMLType.F32, GGMLType.F16)  # types whose data is an array of their own dtype
 
 
 class Ops:
-    """The reference backend. `listener(name, x)` sees every tagged value and may replace it by returning another."""
+    """The reference backend. `listener(name, x)` sees every tagged value and may replace it by returning another.
+
+    threads, batch  that compute steps of one row, and of several
+    """
 
     name = "numpy"
     xp: Any = np
 
-    def __init__(self) -> None:
+    def __init__(self, threads: Threads = DEFAULT_THREADS, batch: Threads | None = None) -> None:
         self.listener: Callable[[str, Any], Any] | None = None
+        self._threads = (threads, threads if batch is None else batch)
+        self._settled: tuple[int, Threads] | None = None  # the thread that called `begin` last, and how it runs
+
+    def begin(self, rows: int) -> Threads:
+        """A step of so many rows begins, on the calling thread: choose its threads. Returns them."""
+        threads = self._threads[rows > 1]
+        if self._settled != (caller := (threading.get_ident(), threads)):
+            self._settled = caller
+            threads.settle(0)
+            if threads.count is not None:
+                bound_blas(threads.count)
+        return threads
 
     # ---- in and out -------------------------------------------------------------------------------------------------
 

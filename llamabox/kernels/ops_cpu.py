@@ -4,7 +4,7 @@ A row's result never depends on what else is in the batch: the same bits alone a
 rows quantised to 8 bits, 32 values a scale; F32, F16 and BF16 by f32 rows. Types without a kernel of their own are
 unpacked to f32 by tiles of at most 4 MB, which the F32 kernel multiplies by. NumPy's BLAS is not used.
 
-Threads are the backend's own (cpu/threads.py), at most one a core; ops may be called from any thread.
+Threads are the backend's own (cpu/threads.py); ops may be called from any thread.
 """
 
 from functools import cache
@@ -19,9 +19,10 @@ from llamabox.kernels.cpu.features import FEATURES
 from llamabox.kernels.cpu.floats import FLOATS
 from llamabox.kernels.cpu.products import CpuWeight, has_kernel, prepare, product_job, product_phases, quantise_job
 from llamabox.kernels.cpu.program import Kernel
-from llamabox.kernels.cpu.runner import Job, Program, Runner, address, float_bits, slot, thread_count
+from llamabox.kernels.cpu.runner import Job, Program, Runner, address, float_bits, slot
 from llamabox.kernels.kv import BLOCK
-from llamabox.kernels.ops import TILE_BYTES, Ops, _check_linear, _check_norm, alibi_slopes
+from llamabox.kernels.ops import DEFAULT_THREADS, TILE_BYTES, Ops, _check_linear, _check_norm, alibi_slopes
+from llamabox.kernels.placement import Threads
 from llamabox.kernels.step import Step
 from llamabox.kernels.weight import Weight
 
@@ -56,23 +57,25 @@ def _f32(x: Any) -> np.ndarray:
 
 
 class CpuOps(Ops):
-    """The numba backend.
-
-    threads  None: one a core that this process may use; more than that are not started
-    """
+    """The numba backend."""
 
     name = "cpu"
 
-    def __init__(self, threads: int | None = None):
-        super().__init__()
-        self._runner = Runner(thread_count(threads))
+    def __init__(self, threads: Threads = DEFAULT_THREADS, batch: Threads | None = None):
+        super().__init__(threads, batch)
+        self._runner = Runner(*self._threads)
         self._programs: dict[tuple, tuple] = {}
         self._plan: AttendPlan | None = None
 
     @property
     def threads(self) -> int:
-        """Threads in use."""
+        """The most threads that compute at once."""
         return self._runner.threads
+
+    def begin(self, rows: int) -> Threads:
+        threads = super().begin(rows)
+        self._runner.use(threads)
+        return threads
 
     # ---- weights and products ---------------------------------------------------------------------------------------
 

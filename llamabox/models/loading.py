@@ -67,7 +67,8 @@ class LoadedModel:
         return replace(self, loras=added, control={i: self.ops.array(d) for i, d in directions.items()})
 
     def _ops(self, step: Step, adapters: Sequence[AdapterSet]) -> Any:
-        """What the maths runs on: the backend itself unless something is to be added."""
+        """What the maths of a step runs on: the backend itself unless something is to be added."""
+        self.ops.begin(len(step.pos))
         if not self.control and not any(adapters):
             return self.ops
         return AdaptedOps(self.ops, step, self.loras, adapters, self.control)

@@ -7,14 +7,13 @@ from dataclasses import asdict
 import pytest
 
 from llamabox.assets import tiny_chat_path
-from llamabox.cli import affinity
-from llamabox.cli.affinity import apply_affinity
 from llamabox.cli.devices import check_devices
 from llamabox.cli.main import main
 from llamabox.cli.model import LOCAL, load_arguments, model_path, rope_arguments, sampling_arguments
 from llamabox.cli.options import ALL_OPTIONS, OptionError, parse_options
 from llamabox.cli.serve import run_serve, server_settings
 from llamabox.engine.request import SamplingParams
+from llamabox.kernels import Threads
 
 
 def options(*argv, **env):
@@ -53,24 +52,6 @@ def test_one_warning_for_all_gpu_options(caplog):
     caplog.clear()
     check_devices(options(LLAMA_ARG_N_GPU_LAYERS="5"))
     assert caplog.messages == ["no GPU is present: LLAMA_ARG_N_GPU_LAYERS is without effect"]
-
-
-def test_affinity_binds_to_the_mask_and_the_range_together(monkeypatch):
-    bound = []
-    monkeypatch.setattr(affinity.os, "sched_getaffinity", lambda pid: {0, 1, 2, 3})
-    monkeypatch.setattr(affinity.os, "sched_setaffinity", lambda pid, cpus: bound.append(set(cpus)))
-    apply_affinity(options())
-    apply_affinity(options("-C", "1", "-Cr", "2-3"))
-    apply_affinity(options("-Cr", "1-1"))
-    assert bound == [{0, 2, 3}, {1}]
-    with pytest.raises(OptionError, match="^-C: found CPU 4, expected CPUs among 0, 1, 2, 3$"):
-        apply_affinity(options("-C", "0x11"))
-
-
-def test_affinity_that_the_system_lacks_is_an_error(monkeypatch):
-    monkeypatch.delattr(affinity.os, "sched_setaffinity")
-    with pytest.raises(OptionError, match="^-Cr: this system offers no CPU affinity$"):
-        apply_affinity(options("-Cr", "0-1"))
 
 
 def test_the_model_is_the_one_named_or_the_shipped_one(files):
@@ -120,7 +101,8 @@ def test_load_arguments():
         "mmap": False,
         "mlock": True,
         "overrides": ("a=int:1",),
-        "threads": 3,
+        "threads": Threads(3),
+        "threads_batch": Threads(3),
         "rope_freq_base": 500000.0,
     }
 
@@ -216,7 +198,6 @@ class Recorder:
 WITHOUT_EFFECT = {
     "flash_attn": "attention always runs block by block",
     "context_shift": "a full context always ends the text",
-    "threads_batch": "must equal --threads; parse_options holds that",
     "escape": "parse_options applies it to --dry-sequence-breaker",
     "action": "main() has done it",
 }

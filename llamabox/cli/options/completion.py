@@ -22,8 +22,6 @@ TEMPLATE_NAMES = (
     "mistral-v3, mistral-v3-tekken, mistral-v7, monarch, openchat, orion, phi3, rwkv-world, vicuna, vicuna-orca, zephyr"
 )
 SLOTS = "slots arrive in a later release"
-SCHEDULING = "thread scheduling arrives in a later release"
-BATCH_CPUS = "CPUs of their own for batches arrive in a later release"
 
 DEVICES = (
     Option(
@@ -122,7 +120,7 @@ THREADS = (
         default=-1,
         help="number of threads to use during generation (default: -1)",
         env="LLAMA_ARG_THREADS",
-        note="-1: one a core",
+        note="-1: one a core; a number bounds NumPy's BLAS too",
     ),
     Option(
         "cpu_mask",
@@ -144,15 +142,15 @@ THREADS = (
         (Integer(0, 1),),
         default=0,
         help="use strict CPU placement (default: 0)",
-        later=SCHEDULING,
     ),
     Option(
         "prio",
         "--prio N",
-        (Integer(0, 3),),
+        (Integer(-1, 3),),
         default=0,
         help="set process/thread priority (default: 0), one of:\n- 0-normal\n- 1-medium\n- 2-high\n- 3-realtime",
-        later=SCHEDULING,
+        note="of the threads that compute; -1: low. The system's priorities 5, its own, -5, -10, -20; a refusal is a "
+        "warning",
     ),
     Option(
         "poll",
@@ -160,49 +158,44 @@ THREADS = (
         (Integer(0, 100),),
         default=50,
         help="use polling level to wait for work (0 - no polling, default: 50)",
-        later=SCHEDULING,
+        note="threads look for work for about 10 us a level, then nap; backend cpu",
     ),
     Option(
         "threads_batch",
         "-tb, --threads-batch N",
         (threads,),
         help="number of threads to use during batch and prompt processing (default: same as --threads)",
-        note="in this version only the number of --threads is accepted",
+        note="for steps with more than one row",
     ),
     Option(
         "cpu_mask_batch",
         "-Cb, --cpu-mask-batch M",
         (cpu_mask,),
         help="set CPU affinity mask: arbitrarily long hex. Complements cpu-range-batch (default: same as --cpu-mask)",
-        later=BATCH_CPUS,
     ),
     Option(
         "cpu_range_batch",
         "-Crb, --cpu-range-batch lo-hi",
         (cpu_range,),
         help="ranges of CPUs for affinity. Complements --cpu-mask-batch",
-        later=BATCH_CPUS,
     ),
     Option(
         "cpu_strict_batch",
         "--cpu-strict-batch <0|1>",
         (Integer(0, 1),),
         help="use strict CPU placement (default: same as --cpu-strict)",
-        later=SCHEDULING,
     ),
     Option(
         "prio_batch",
         "--prio-batch N",
-        (Integer(0, 3),),
+        (Integer(-1, 3),),
         help="set process/thread priority : 0-normal, 1-medium, 2-high, 3-realtime (default: --priority)",
-        later=SCHEDULING,
     ),
     Option(
         "poll_batch",
         "--poll-batch <0...100>",
         (Integer(0, 100),),
         help="use polling to wait for work (default: same as --poll",
-        later=SCHEDULING,
     ),
 )
 

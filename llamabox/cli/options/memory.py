@@ -184,7 +184,6 @@ WEIGHTS = (
         "- numactl: use the CPU map provided by numactl\n"
         "if run without this previously, it is recommended to drop the system page cache before using this, "
         "see https://git.luolix.top/ggerganov/llama.cpp/issues/1437",
-        later="NUMA placement arrives in a later release",
     ),
 )
 

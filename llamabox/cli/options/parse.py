@@ -163,11 +163,6 @@ def _finish(options: Options) -> Options:
     """What depends on two options at once."""
     if options.given("rope_scale") and options.given("rope_freq_scale"):
         raise OptionError("--rope-scale and --rope-freq-scale: found both, expected one (either is 1 / the other)")
-    if options.given("threads_batch") and options.threads_batch != options.threads:
-        raise OptionError(
-            f"{options.source('threads_batch')} is not available in this version of llamabox: another number of "
-            "threads for batches than for generation (-t) arrives in a later release"
-        )
     if options.given("dry_sequence_breakers"):
         breakers = () if "none" in options.dry_sequence_breakers else options.dry_sequence_breakers
         options = options.replace(dry_sequence_breakers=tuple(map(unescape, breakers)) if options.escape else breakers)

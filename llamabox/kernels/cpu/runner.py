@@ -1,7 +1,6 @@
 """Runner: writes jobs into a program (program.py) and runs it on this backend's threads."""
 
 import ctypes
-import os
 import struct
 import threading
 from typing import NamedTuple
@@ -10,6 +9,7 @@ import numpy as np
 
 from llamabox.kernels.cpu.program import ARGS, JOB, compile_run
 from llamabox.kernels.cpu.threads import Helpers
+from llamabox.kernels.placement import Threads
 
 _PACK = [struct.Struct(f"{ARGS + n}q").pack_into for n in range(JOB - ARGS + 1)]
 
@@ -33,17 +33,6 @@ def address(array: np.ndarray) -> int:
 def float_bits(value: float) -> int:
     """A float32's bits, to pass it among integers."""
     return struct.unpack("i", struct.pack("f", value))[0]
-
-
-def thread_count(threads: int | None) -> int:
-    """How many threads to use: the wish, at most one a core that this process may run on.
-
-    Errors:  ValueError for fewer than 1
-    """
-    if threads is not None and threads < 1:
-        raise ValueError(f"threads: found {threads}, expected 1 or more")
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return usable if threads is None else min(threads, usable)
 
 
 _addressof, _char_from = ctypes.addressof, ctypes.c_char.from_buffer
@@ -74,14 +63,26 @@ class Program:
 
 
 class Runner:
-    """Runs programs, one at a time, so that its scratch is used by one at a time."""
+    """Runs programs, one at a time, so that its scratch is used by one at a time.
 
-    def __init__(self, threads: int):
-        self.threads = threads
+    kinds    of threads to choose from; each has helpers of its own, which begin when it is first used
+    threads  the most that compute at once: scratch for each thread holds for all kinds
+    """
+
+    def __init__(self, *kinds: Threads):
+        self.threads = max(kind.number for kind in kinds)
         self._lock = threading.Lock()
         self._run_short, self._run_long = compile_run(nogil=False), compile_run(nogil=True)
-        self._helpers = Helpers(threads - 1)
+        self._helpers: dict[Threads, Helpers] = {}
         self._scratch: dict[str, list[np.ndarray]] = {}
+        self.use(kinds[0])
+
+    def use(self, kind: Threads) -> None:
+        """The threads of the programs that come."""
+        with self._lock:
+            if kind not in self._helpers:
+                self._helpers[kind] = Helpers(kind)
+            self._active = self._helpers[kind]
 
     def run(self, program: Program, values: list[int], long: bool = False) -> None:
         """Run the jobs of each phase side by side, one phase after another, with these values in its slots.
@@ -93,9 +94,11 @@ class Runner:
             words = program.words
             for at, i in program.slots:
                 words[at] = values[i]
+            helpers = self._active
             if program.shared:
-                self._helpers.wake()
-            (self._run_long if long else self._run_short)(self._helpers.state, program.first, program.end, self.threads)
+                helpers.wake()
+            run = self._run_long if long else self._run_short
+            run(helpers.state, program.first, program.end, helpers.kind.number)
 
     def run_once(self, *phases: list[Job], long: bool = False) -> None:
         """Run jobs that have all their values."""

@@ -6,25 +6,28 @@ import weakref
 import numpy as np
 
 from llamabox.kernels.cpu.program import STATE_BYTES, STOP, compile_help
+from llamabox.kernels.placement import Threads
 
-SPINS = 30_000  # looks for work before a helper naps: about half a millisecond
+SPINS = 600  # looks for work before a helper naps, for each of Threads.poll: at 50 about half a millisecond
 NAPS = 10_000  # naps before it sleeps: about a second. To wake from sleep it needs Python's lock, which can take long.
 
 
 class Helpers:
-    """`count` threads that run tasks while the caller is in `run`, spin and nap between programs, then sleep.
+    """The threads of a kind beside the caller, which is thread 0. They run tasks while the caller is in `run`, spin and
+    nap between programs, then sleep.
 
     state  address of what they share with the caller (program.py)
     """
 
-    def __init__(self, count: int):
+    def __init__(self, kind: Threads):
+        self.kind = kind
         self._memory = np.zeros(STATE_BYTES + 64, np.uint8)
         self.state = (self._memory.ctypes.data + 63) & ~63
         self._asleep: list[threading.Lock] = []  # the locks of helpers that wait to be woken
-        help = compile_help() if count > 0 else None
+        help = compile_help() if kind.number > 1 else None
         threads = []
-        for thread in range(1, count + 1):
-            args = (help, self._memory, self.state, thread, self._asleep)
+        for thread in range(1, kind.number):
+            args = (kind, help, self._memory, self.state, thread, self._asleep)
             threads.append(threading.Thread(target=_work, args=args, name=f"llamabox-kernels-{thread}", daemon=True))
             threads[-1].start()
         self._finalizer = weakref.finalize(self, _stop, self._memory, self.state, self._asleep, threads)
@@ -35,12 +38,13 @@ class Helpers:
             self._asleep.pop().release()
 
 
-def _work(help, memory: np.ndarray, state: int, thread: int, asleep: list) -> None:
+def _work(kind: Threads, help, memory: np.ndarray, state: int, thread: int, asleep: list) -> None:
+    kind.settle(thread)
     woken = threading.Lock()
     woken.acquire()
     stop = memory[state - memory.ctypes.data + STOP :]
     while stop[0] == 0:
-        help(state, thread, SPINS, NAPS)
+        help(state, thread, SPINS * kind.poll, NAPS)
         asleep.append(woken)
         if stop[0] == 0:
             woken.acquire()

@@ -1,0 +1,55 @@
+"""Threads: how many, and how long they look for work."""
+
+import time
+
+import numpy as np
+import pytest
+
+from llamabox.gguf import GGMLType
+from llamabox.kernels import Threads, Weight, open_backend
+from llamabox.kernels.cpu import threads as helpers
+
+
+def test_a_number_below_one_is_refused():
+    for count in (0, -1):
+        with pytest.raises(ValueError, match=f"threads: found {count}, expected 1 or more"):
+            Threads(count)
+
+
+def test_steps_of_several_rows_have_their_own_threads():
+    ops = open_backend("cpu", 1, 3)
+    assert (ops.begin(1).number, ops._runner._active.kind.number) == (1, 1)
+    assert (ops.begin(2).number, ops._runner._active.kind.number) == (3, 3)
+    assert ops.threads == 3
+    weight = Weight("w", GGMLType.F32, (512, 256), np.random.default_rng(1).normal(size=(512, 256)).astype(np.float32))
+    x = np.random.default_rng(2).normal(size=(4, 256)).astype(np.float32)
+    alone = [(ops.begin(rows), ops.linear(x, weight))[1] for rows in (1, 4)]
+    assert np.array_equal(*alone), "the number of threads changes no bit"
+
+
+def test_the_level_of_polling_is_how_often_a_thread_looks(monkeypatch):
+    asked = []
+    monkeypatch.setattr(helpers, "compile_help", lambda: lambda state, thread, spins, naps: asked.append(spins))
+    for poll in (0, 50, 100):
+        kept = helpers.Helpers(Threads(2, poll=poll))
+        while len(asked) < 1:
+            time.sleep(0.001)
+        assert set(asked) == {600 * poll}
+        del kept
+        asked.clear()
+
+
+def test_polling_costs_processor_time_that_no_polling_saves():
+    weight = Weight("w", GGMLType.F32, (4096, 256), np.zeros((4096, 256), np.float32))
+    x = np.zeros((1, 256), np.float32)
+
+    def seconds(poll):
+        ops = open_backend("cpu", Threads(2, poll=poll))
+        ops.linear(x, weight)
+        began = time.process_time()
+        for _ in range(60):
+            ops.linear(x, weight)
+            time.sleep(0.003)
+        return time.process_time() - began
+
+    assert min(seconds(0) for _ in range(3)) * 1.5 < max(seconds(100) for _ in range(3))

@@ -28,7 +28,7 @@ def apply_affinity(options: Options) -> None:
     usual, batch = _cpus(options, ""), _cpus(options, "_batch")
     wanted = usual | batch if usual else frozenset()
     if options.numa == "isolate" and len(_nodes()) > 1:
-        wanted = (wanted or _usable()) & _node_of(_current_cpu())
+        wanted = frozenset(wanted if wanted else _usable()) & _node_of(_current_cpu())
         if not wanted:
             raise OptionError("--numa isolate: the CPUs that other options name are on other nodes")
     if wanted:
@@ -56,9 +56,8 @@ def thread_settings(options: Options) -> tuple["Threads", "Threads"]:
 def _threads(options: Options, suffix: str) -> "Threads":
     from llamabox.kernels import Threads
 
-    cpus, count = _cpus(options, suffix), _value(options, "threads", suffix)
-    if count < 0:
-        count = len(cpus) if cpus else None
+    cpus, wanted = _cpus(options, suffix), _value(options, "threads", suffix)
+    count = wanted if wanted > 0 else len(cpus) if cpus else None
     if _value(options, "cpu_strict", suffix):
         places = [frozenset([cpu]) for cpu in sorted(cpus if cpus else _usable())]
     elif options.numa == "distribute" and len(_nodes()) > 1:

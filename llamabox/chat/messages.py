@@ -38,7 +38,8 @@ def normalise_messages(messages: Sequence[Mapping], can: Capabilities, knows_dev
             clean["role"] = "system"
         if "tool_calls" in clean:
             clean["tool_calls"] = [
-                _tool_call(call, can, f"{where}.tool_calls[{j}]") for j, call in enumerate(_list(clean, where))
+                tool_call(call, can.object_arguments, f"{where}.tool_calls[{j}]")
+                for j, call in enumerate(_list(clean, where))
             ]
         clean["content"] = _content(clean, can, where)
         result.append(clean)
@@ -127,14 +128,15 @@ def _as_parts(content: str | list | None) -> list:
     return content if isinstance(content, list) else [{"type": "text", "text": content or ""}]
 
 
-def _tool_call(call: Mapping, can: Capabilities, where: str) -> dict:
+def tool_call(call: Mapping, as_object: bool, where: str) -> dict:
+    """A call of an assistant's message, its arguments as an object or as JSON text."""
     function = call.get("function") if isinstance(call, Mapping) else None
     if not isinstance(function, Mapping) or not isinstance(function.get("name"), str):
         raise TemplateError(f"{where}: expected {{type: function, function: {{name, arguments}}, id}}")
     arguments = function.get("arguments", "{}")
-    if can.object_arguments and isinstance(arguments, str):
+    if as_object and isinstance(arguments, str):
         arguments = _parse_arguments(arguments, where)
-    elif not can.object_arguments and not isinstance(arguments, str):
+    elif not as_object and not isinstance(arguments, str):
         arguments = json.dumps(arguments, ensure_ascii=False, separators=(",", ":"))
     result = {"type": "function", "function": {"name": function["name"], "arguments": arguments}}
     return {**result, "id": call["id"]} if isinstance(call.get("id"), str) else result

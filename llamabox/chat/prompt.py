@@ -7,6 +7,8 @@ from datetime import datetime
 from functools import cached_property
 
 from llamabox.chat.capabilities import Capabilities, probe
+from llamabox.chat.formats import Format, find_format
+from llamabox.chat.formats.thinking import Tags, find_tags
 from llamabox.chat.messages import normalise_messages, normalise_tools
 from llamabox.chat.template import ChatTemplate
 
@@ -25,9 +27,21 @@ class Variant:
     def capabilities(self) -> Capabilities:
         return probe(self.template)
 
+    @cached_property
+    def format(self) -> Format | None:
+        """How its models write tool calls; None when that is not known."""
+        return find_format(self.template.source)
+
+    @cached_property
+    def tags(self) -> Tags | None:
+        """The texts around thoughts."""
+        return find_tags(self.template)
+
     def render(self, messages, tools, add_generation_prompt: bool, extra: Mapping[str, object], now: datetime) -> str:
         can = self.capabilities
         messages = normalise_messages(messages, can, knows_developer=CHANNELS in self.template.source)
+        if self.format is not None:
+            messages = self.format.adjust(messages)
         tools = normalise_tools(tools)
         if tools is None and can.empty_tools:
             tools = []
@@ -60,6 +74,10 @@ class PromptTemplate:
     def capabilities(self) -> Capabilities:
         return self.default.capabilities
 
+    def variant(self, with_tools: bool) -> Variant:
+        """The template for requests with or without tools."""
+        return self.tool_use if with_tools and self.tool_use is not None else self.default
+
     def render(
         self,
         messages: Sequence[Mapping],
@@ -83,7 +101,7 @@ class PromptTemplate:
             "datetime": now.strftime("%b %d %Y"),
             **(extra or {}),
         }
-        variant = self.tool_use if tools and self.tool_use is not None else self.default
+        variant = self.variant(bool(tools))
         prompt = variant.render(messages, tools, add_generation_prompt, variables, now)
         bos, eos = variant.template.bos_token, variant.template.eos_token
         if self.add_bos and bos:

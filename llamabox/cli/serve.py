@@ -40,6 +40,7 @@ def server_settings(options: Options) -> "ServerSettings":
     path = model_path(options)
 
     from llamabox.engine.request import SamplingParams
+    from llamabox.server.embedding import EmbeddingSettings
     from llamabox.server.requests import Defaults
     from llamabox.server.settings import ServerSettings
 
@@ -70,4 +71,5 @@ def server_settings(options: Options) -> "ServerSettings":
         warmup=options.warmup,
         chat_template=options.chat_template,
         chat_template_file=options.chat_template_file,
+        embeddings=EmbeddingSettings(options.embeddings, options.rerank, options.pooling, options.embd_normalize),
     )

@@ -1,12 +1,14 @@
 """The engine: tokens and sequences. `Engine.submit(GenerationRequest)` gives a `Generation`."""
 
 from llamabox.engine.constrain import Grammar, ThinkingBudget, Trigger, json_schema_lark
+from llamabox.engine.embedding import Embedding
 from llamabox.engine.engine import Engine
 from llamabox.engine.generate import generate
 from llamabox.engine.generation import Generation
 from llamabox.engine.options import EngineOptions, effective_context
 from llamabox.engine.request import (
     ContextLengthError,
+    EmbeddingRequest,
     EngineBusyError,
     FinishEvent,
     GenerationError,
@@ -24,6 +26,8 @@ from llamabox.engine.status import EngineStatus, SequenceStatus
 
 __all__ = [
     "ContextLengthError",
+    "Embedding",
+    "EmbeddingRequest",
     "Engine",
     "EngineBusyError",
     "EngineOptions",

@@ -6,13 +6,18 @@ from typing import Any
 
 from llamabox.engine.request import (
     ContextLengthError,
+    EmbeddingRequest,
     GenerationRequest,
     RequestError,
     SamplingParams,
     SpeculativeParams,
 )
 from llamabox.engine.sampling.names import NAMES
+from llamabox.models import LoadedModel, ModelError
+from llamabox.models.pooling import wanted_rows
 
+MAX_TEXTS = 2048  # of one embedding request
+MAX_VALUES = 1 << 24  # of all vectors of one request with pooling "none"
 MAX_STOPS, MAX_STOP_LENGTH, MAX_BREAKERS = 64, 4096, 64
 MAX_PROBS = 1000  # each is told with its text, for each token
 INT32, INT64 = 2**31 - 1, 2**63 - 1
@@ -104,6 +109,34 @@ def check_sampling(params: SamplingParams, n_vocab: int) -> None:
     for _, bias in params.logit_bias:
         if not isinstance(bias, (int, float)) or math.isnan(bias) or bias == math.inf:
             raise RequestError(f"logit_bias: found {bias!r}, expected a finite number, or -inf to ban", "logit_bias")
+
+
+def check_embedding(request: EmbeddingRequest, model: LoadedModel, most: int) -> None:
+    """most: tokens of a text.
+
+    Errors:  RequestError names the text by its index
+    """
+    if len(request.texts) == 0 or len(request.texts) > MAX_TEXTS:
+        raise RequestError(f"{request.name}: found {len(request.texts)} texts, expected 1 to {MAX_TEXTS}", request.name)
+    try:
+        wanted_rows(model, request.pooling)
+    except ModelError as error:
+        raise RequestError(str(error), "pooling") from None
+    for i, text in enumerate(request.texts):
+        name = f"{request.name}[{i}]"
+        if len(text) == 0:
+            raise RequestError(f"{name}: found no tokens, expected at least one", name)
+        if len(text) > most:
+            raise RequestError(
+                f"{name}: found {len(text)} tokens, which is too large: expected at most {most} (-ub, -b and the "
+                "context of one sequence bound a text)",
+                name,
+            )
+        _check_ids(name, text, model.config.n_vocab)
+    n_values = sum(map(len, request.texts)) * model.config.n_embd
+    if request.pooling == "none" and n_values > MAX_VALUES:
+        found = f"found {n_values} values in all without pooling"
+        raise RequestError(f"{request.name}: {found}, expected at most {MAX_VALUES}", request.name)
 
 
 def _check_ids(name: str, ids: Sequence[int], n_vocab: int) -> None:

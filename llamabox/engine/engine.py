@@ -6,11 +6,20 @@ import time
 from collections import deque
 from dataclasses import replace
 
+from llamabox.engine.checking import check_embedding
+from llamabox.engine.embedder import Embedder
+from llamabox.engine.embedding import Embedding
 from llamabox.engine.generation import Generation
 from llamabox.engine.loras import LoraScales
 from llamabox.engine.options import EngineOptions
 from llamabox.engine.preparing import Preparation
-from llamabox.engine.request import EngineBusyError, GenerationRequest, RequestError, SpeculativeParams
+from llamabox.engine.request import (
+    EmbeddingRequest,
+    EngineBusyError,
+    GenerationRequest,
+    RequestError,
+    SpeculativeParams,
+)
 from llamabox.engine.sequence import Sequence
 from llamabox.engine.speculation import SpeculationOptions
 from llamabox.engine.status import EngineStatus
@@ -32,13 +41,13 @@ class Engine:
     """
 
     def __init__(self, model, tokenizer, options: EngineOptions, speculation: SpeculationOptions | None = None):
-        if model.is_encoder or not model.causal:
-            raise RequestError(f"model: {model.arch} gives embeddings and no text")
         self.model, self.tokenizer, self.options = model, tokenizer, options
         self.loras = LoraScales(options.lora_scales)
         self._preparation = Preparation(model, tokenizer, options, self.loras)
         self._stepper = Stepper(model, options, self._ended, speculation)
+        self._embedder = Embedder(model, options, self._embedded)
         self._inbox: deque[Sequence] = deque()
+        self._embedding_inbox: deque[Embedding] = deque()
         self._lock = threading.Lock()  # guards _n_open and _closing
         self._n_open = 0  # requests that have no last event yet
         self._closing = self._aborting = False
@@ -52,17 +61,33 @@ class Engine:
 
         Errors:  RequestError, ContextLengthError for one that cannot be served; EngineBusyError when the queue is full
         """
+        if not self.generates:
+            raise RequestError(f"model: {self.model.arch} gives embeddings and no text")
         generation = Generation(request, self._wake.set)
-        sequence = self._preparation.sequence(generation)
-        with self._lock:
-            if self._closing:
-                raise EngineBusyError("the engine is closing")
-            if self._n_open >= self.options.n_running + self.options.max_queue:
-                raise EngineBusyError(f"{self._n_open} requests are running or waiting, no more are accepted for now")
-            self._n_open += 1
-            self._inbox.append(sequence)
-        self._wake.set()
+        self._enter(self._inbox, self._preparation.sequence(generation))
         return generation
+
+    def embed(self, request: EmbeddingRequest) -> Embedding:
+        """Queue texts to make vectors of.
+
+        Errors:  RequestError for what cannot be served, a text longer than max_embedding_tokens among it;
+                 EngineBusyError when the queue is full
+        """
+        check_embedding(request, self.model, self.max_embedding_tokens)
+        embedding = Embedding(request, self._wake.set)
+        self._enter(self._embedding_inbox, embedding)
+        return embedding
+
+    @property
+    def generates(self) -> bool:
+        """False for a model that gives embeddings and no text."""
+        return self.model.causal and not self.model.is_encoder
+
+    @property
+    def max_embedding_tokens(self) -> int:
+        """Tokens of the longest text that `embed` takes: one that sees itself whole has to fit into a step."""
+        o = self.options
+        return o.n_seq if self.generates else min(o.n_seq, o.n_batch, o.n_ubatch)
 
     def status(self) -> EngineStatus:
         """How things stood after the last step, with the requests that came since."""
@@ -95,24 +120,45 @@ class Engine:
             self.step()
             self._stepper.close()
 
+    def _enter(self, inbox: deque, item: Sequence | Embedding) -> None:
+        with self._lock:
+            if self._closing:
+                raise EngineBusyError("the engine is closing")
+            if self._n_open >= self.options.n_running + self.options.max_queue:
+                raise EngineBusyError(f"{self._n_open} requests are running or waiting, no more are accepted for now")
+            self._n_open += 1
+            inbox.append(item)
+        self._wake.set()
+
     # ---- for the thread that steps ----------------------------------------------------------------------------------
 
     def step(self) -> bool:
-        """Run one batch: a token for each sequence that decodes, and some prefill. False: nothing to do."""
+        """Run one batch of sequences (all that decode, some prefill) and one of embeddings. False: nothing to do."""
         while self._inbox:
             self._stepper.scheduler.add(self._inbox.popleft())
         self._stepper.drop(lambda sequence: sequence.generation.cancelled or self._aborting)
-        return self._stepper.step()
+        while self._embedding_inbox:
+            self._embedder.add(self._embedding_inbox.popleft())
+        self._embedder.drop(self._aborting)
+        worked = self._stepper.step()
+        started = time.monotonic()
+        n_rows = self._embedder.step(self._stepper.spare_rows)
+        if n_rows > 0:
+            self._stepper.tally.embedded(n_rows, time.monotonic() - started)
+        return worked or n_rows > 0
 
     def warm_up(self) -> None:
         """Run some prefill and decode steps before `start`: kernels get compiled, weights get into memory."""
         prompt = (0,) * min(32, self.options.n_seq - 1)
-        draft = SpeculativeParams(n_max=2, n_min=0, p_min=0.0)
-        for n_predict in range(4, 4 + min(2, self.options.n_running)):  # decode of two sequences, then of one
-            request = GenerationRequest(
-                prompt, n_predict=n_predict, ignore_eos=True, cache_prompt=False, speculative=draft
-            )
-            self.submit(request)
+        if self.generates:
+            draft = SpeculativeParams(n_max=2, n_min=0, p_min=0.0)
+            for n_predict in range(4, 4 + min(2, self.options.n_running)):  # decode of two sequences, then of one
+                request = GenerationRequest(
+                    prompt, n_predict=n_predict, ignore_eos=True, cache_prompt=False, speculative=draft
+                )
+                self.submit(request)
+        else:
+            self.embed(EmbeddingRequest((prompt, (0,)), "cls"))
         while self._n_open > 0:
             self.step()
         self._stepper.reset_figures()
@@ -125,10 +171,15 @@ class Engine:
             except Exception as error:  # a defect of ours: nobody may wait forever for it
                 log.exception("a step of the engine failed")
                 self._stepper.fail_all(error)
+                self._embedder.fail_all(error)
                 continue
             if not worked and not (self._closing and self._n_open == 0):
                 self._wake.wait()
         self._stepper.close()
+
+    def _embedded(self) -> None:
+        self._stepper.tally.ended()
+        self._ended()
 
     def _ended(self) -> None:
         with self._lock:

@@ -130,6 +130,21 @@ class GenerationRequest:
 
 
 @dataclass(frozen=True)
+class EmbeddingRequest:
+    """Texts to make vectors or, with pooling "rank", scores of.
+
+    texts    token ids of each
+    pooling  one of models.POOLINGS
+    name     what the texts are called in errors: "input", "documents"
+    """
+
+    texts: tuple[tuple[int, ...], ...]
+    pooling: str
+    name: str = "texts"
+    request_id: str = ""
+
+
+@dataclass(frozen=True)
 class Timings:
     """Counts in tokens, durations in milliseconds. Of the prompt, n_cached were cached and n_prompt computed; of the
     n_drafted guesses that were verified, n_accepted were right."""

@@ -32,7 +32,8 @@ class Stepper:
     ):
         self._model, self._options, self._on_end = model, options, on_end
         n_blocks = options.n_parallel * -(-options.n_seq // BLOCK)
-        self._kv = model.ops.kv_cache(model.config.kv_shapes(), n_blocks, options.cache_type_k, options.cache_type_v)
+        shapes = model.config.kv_shapes() if model.causal else []
+        self._kv = model.ops.kv_cache(shapes, n_blocks, options.cache_type_k, options.cache_type_v)
         self.scheduler = Scheduler(KVMemory(n_blocks, self._kv.copy_block), options.n_running)
         self._max_rows = min(options.n_batch, options.n_ubatch)
         self._speculator = None
@@ -65,6 +66,12 @@ class Stepper:
         """Nothing is run any more: what outlives the engine is written."""
         if self._speculator is not None:
             self._speculator.close()
+
+    @property
+    def spare_rows(self) -> int | None:
+        """Rows of other work that a step may hold beside those who decode; None: nobody does."""
+        n_decoding = sum(1 + len(s.draft) for s in self.scheduler.running if s.is_decoding)
+        return self._pace.prefill_rows(n_decoding) if n_decoding > 0 else None
 
     def drop(self, unwanted: Callable[[Sequence], bool]) -> None:
         """Cancel the sequences that are no longer wanted: they leave the queue, or their blocks."""

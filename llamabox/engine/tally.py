@@ -34,6 +34,12 @@ class Tally:
             self._accepted.extend([0] * (position + 1 - len(self._accepted)))
             self._accepted[position] += 1
 
+    def embedded(self, n_rows: int, seconds: float) -> None:
+        """A batch of embeddings was computed."""
+        s = self.status
+        counts = {"steps": s.steps + 1, "prompt_tokens": s.prompt_tokens + n_rows}
+        self.status = replace(s, **counts, prompt_seconds=s.prompt_seconds + seconds)
+
     def stepped(self, works: list[Work], seconds: float, scheduler: Scheduler) -> None:
         """Publish how things stand after a step that did these works; none: there was nothing to do."""
         s, memory = self.status, scheduler.memory

@@ -8,8 +8,11 @@ from llamabox.server.errors import handle_error
 from llamabox.server.middleware import RequestId
 from llamabox.server.resources.chat import ChatCompletions
 from llamabox.server.resources.completions import Completion, Completions
+from llamabox.server.resources.embeddings import EmbeddingsResource, NativeEmbeddings
 from llamabox.server.resources.info import Health, Models, Props
 from llamabox.server.resources.loras import LoraAdapters
+from llamabox.server.resources.rerank import PATHS as RERANK_PATHS
+from llamabox.server.resources.rerank import Rerank
 from llamabox.server.resources.tokens import Detokenize, Tokenize
 
 
@@ -29,4 +32,9 @@ def create_app(context: ServerContext) -> falcon.App:
     app.add_route("/completion", Completion(context))
     app.add_route("/v1/completions", Completions(context))
     app.add_route("/v1/chat/completions", ChatCompletions(context))
+    app.add_route("/v1/embeddings", EmbeddingsResource(context))
+    for path in ("/embedding", "/embeddings"):
+        app.add_route(path, NativeEmbeddings(context))
+    for path in RERANK_PATHS:
+        app.add_route(path, Rerank(context))
     return app

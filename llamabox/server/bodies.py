@@ -1,5 +1,6 @@
 """Request bodies: bytes -> a checked struct, or an error that names the field, what was found and what expected."""
 
+import json
 import math
 import re
 from typing import TypeVar, get_origin
@@ -37,7 +38,7 @@ def decode(data: bytes, kind: type[Body]) -> Body:
     try:
         document = msgspec.json.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadRequest(f"body: not valid JSON: {error}") from None
+        raise _not_json(data, error) from None
     except RecursionError:
         raise BadRequest(f"body: found JSON nested too deep, expected at most {MAX_DEPTH} levels") from None
     _check_depth(document)
@@ -48,6 +49,30 @@ def decode(data: bytes, kind: type[Body]) -> Body:
         return msgspec.convert(document, kind)
     except msgspec.ValidationError as error:
         raise _validation_error(error, document) from None
+
+
+def _not_json(data: bytes, error: Exception) -> BadRequest:
+    """What is wrong with bytes that are not JSON; of a NaN or infinity, which some writers let through, the field."""
+    try:
+        document = json.loads(data)
+    except (ValueError, RecursionError):
+        document = None
+    for name, value in document.items() if isinstance(document, dict) else ():
+        if (found := _not_finite(value)) is not None:
+            return BadRequest(f"{name}: found {found}, expected a finite number", name)
+    return BadRequest(f"body: not valid JSON: {error}")
+
+
+def _not_finite(value) -> float | None:
+    """The first number in a value, however deep, that is not finite."""
+    level = [value]
+    while level:
+        for item in level:
+            if isinstance(item, float) and not math.isfinite(item):
+                return item
+        containers = [item for item in level if isinstance(item, dict | list)]
+        level = [v for item in containers for v in (item.values() if isinstance(item, dict) else item)]
+    return None
 
 
 def _check_depth(document) -> None:

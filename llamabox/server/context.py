@@ -9,7 +9,8 @@ import falcon
 from llamabox.engine import Engine, GenerationRequest
 from llamabox.models import Lora
 from llamabox.server.admission import Admission
-from llamabox.server.errors import Unavailable
+from llamabox.server.embedding import Embeddings
+from llamabox.server.errors import NotSupported, Unavailable
 from llamabox.server.requests import Defaults
 from llamabox.server.running import Running
 
@@ -28,6 +29,8 @@ class Served:
     meta: dict[str, Any]  # for /v1/models: n_vocab, n_ctx_train, n_embd, n_params, size
     loras: tuple[Lora, ...] = ()
     loras_settable: bool = False  # by POST /lora-adapters
+    generates: bool = True  # False: a model that gives embeddings and no text
+    embeddings: Embeddings = Embeddings()
 
 
 class ServerContext:
@@ -44,12 +47,19 @@ class ServerContext:
             raise Unavailable("Loading model", headers={"Retry-After": "1"})
         return self.model
 
+    def served_text(self) -> Served:
+        """The model, where it generates text; NotSupported for one that only gives embeddings."""
+        model = self.served()
+        if not model.generates:
+            raise NotSupported(f"{model.alias} is an embedding model, which generates no text: use /v1/embeddings")
+        return model
+
     def run(self, requests: list[GenerationRequest], req: falcon.Request) -> Running:
         """Submit the choices of one HTTP request; all of them or none.
 
-        Errors:  Unavailable, RequestError, EngineBusyError
+        Errors:  Unavailable, NotSupported, RequestError, EngineBusyError
         """
-        engine = self.served().engine
+        engine = self.served_text().engine
         self.admission.enter()
         running = Running([], self.admission, req.env.get("waitress.client_disconnected", _never))
         try:

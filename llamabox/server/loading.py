@@ -7,9 +7,12 @@ from typing import Any
 
 from llamabox import api
 from llamabox.chat import resolve_template
+from llamabox.chat.rerank import RerankPrompts
 from llamabox.engine import Engine, EngineOptions, effective_context
 from llamabox.engine.checking import check_sampling
+from llamabox.models import ModelError
 from llamabox.server.context import Served
+from llamabox.server.embedding import Embeddings, embedding_pooling
 from llamabox.server.settings import ServerSettings
 
 log = logging.getLogger(__name__)
@@ -24,6 +27,7 @@ def load_served(settings: ServerSettings) -> Served:
     model = api.load(settings.path, n_ctx=n_ctx_seq, **settings.load)
     check_sampling(settings.defaults.sampling, model.config.n_vocab)
     template = chat_template(settings, model)
+    embeddings = embedding_side(settings, model)
     n_ctx = total_context(settings, model.config.n_ctx_train)
     engine = Engine(
         model.model,
@@ -56,7 +60,18 @@ def load_served(settings: ServerSettings) -> Served:
         meta=model_meta(model),
         loras=model.model.loras,
         loras_settable=settings.lora_init_without_apply,
+        generates=engine.generates,
+        embeddings=embeddings,
     )
+
+
+def embedding_side(settings: ServerSettings, model: api.Model) -> Embeddings:
+    """What the embedding and rerank endpoints need."""
+    loaded, asked = model.model, settings.embeddings
+    if asked.pooling == "rank" and not loaded.has_classifier:
+        raise ModelError(f"--pooling: found rank, but this {loaded.arch} model has no classifier")
+    prompts = None if model.tokenizer is None else RerankPrompts(model.tokenizer, loaded.file.metadata)
+    return Embeddings(asked, embedding_pooling(loaded, asked.pooling), loaded.has_classifier, prompts)
 
 
 def total_context(settings: ServerSettings, n_ctx_train: int) -> int:
@@ -67,8 +82,8 @@ def total_context(settings: ServerSettings, n_ctx_train: int) -> int:
 
 
 def chat_template(settings: ServerSettings, model: api.Model) -> Any:
-    """The template to serve with; None for a file without a vocabulary."""
-    if model.tokenizer is None:
+    """The template to serve with; None for a file without a vocabulary, and for one that gives embeddings only."""
+    if model.tokenizer is None or model.model.is_encoder:
         return None
     metadata = model.model.file.metadata
     return resolve_template(settings.chat_template, metadata, model.tokenizer, file=settings.chat_template_file)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from llamabox.server.embedding import EmbeddingSettings
 from llamabox.server.requests import Defaults
 
 
@@ -39,3 +40,4 @@ class ServerSettings:
     warmup: bool = True
     chat_template: str | None = None
     chat_template_file: str | None = None
+    embeddings: EmbeddingSettings = EmbeddingSettings()

@@ -303,7 +303,7 @@ def test_an_encoder_is_refused():
     model = FakeModel()
     model.is_encoder = True
     with pytest.raises(RequestError, match="fake gives embeddings"):
-        make(model)
+        make(model).submit(request([1, 2]))
 
 
 def test_status_counts():

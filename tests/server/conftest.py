@@ -5,11 +5,14 @@ import threading
 from dataclasses import dataclass, field
 
 import falcon.testing
+import numpy as np
 import pytest
 
 from llamabox.chat import ChatTemplate
+from llamabox.chat.rerank import RerankPrompts
 from llamabox.engine import (
     ContextLengthError,
+    Embedding,
     FinishEvent,
     GenerationError,
     GenerationRequest,
@@ -20,6 +23,7 @@ from llamabox.engine import (
 from llamabox.server.admission import Admission
 from llamabox.server.app import create_app
 from llamabox.server.context import Served, ServerContext
+from llamabox.server.embedding import Embeddings, EmbeddingSettings
 from llamabox.server.requests import Defaults
 
 N_CTX = 200
@@ -28,7 +32,8 @@ N_CTX = 200
 class BytesTokenizer:
     """Each byte is a token."""
 
-    n_vocab, bos, eos = 256, 1, 2
+    n_vocab, bos, eos, sep = 256, 1, 2, 3
+    add_bos, add_eos, add_sep = True, True, False
 
     def encode(self, text, add_special=True, parse_special=False):
         return list(text.encode())
@@ -88,6 +93,17 @@ class FakeEngine:
         generation.events.put(FinishEvent(reason, "", len(prompt), 3, False, timings))
         return generation
 
+    def embed(self, request):
+        """A text's vector: its length, its first byte, 0, -1; with pooling none, one for each token; "break" fails."""
+        embedding = Embedding(request, lambda: None)
+        for i, text in enumerate(request.texts):
+            if b"break" in bytes(t for t in text if t < 256):
+                embedding.fail(GenerationError("embeddings are NaN"))
+                return embedding
+            rows = [[len(text), token, 0, -1] for token in text]
+            embedding.put(i, np.array(rows if request.pooling == "none" else rows[0], np.float32))
+        return embedding
+
     def status(self):
         return FakeStatus()
 
@@ -99,7 +115,9 @@ def make_context(engine, n_threads=-1, ready=True):
             "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"
             "{% if tools %}[{{ tools | length }} tools]{% endif %}{% if add_generation_prompt %}<assistant>{% endif %}"
         )
-        context.model = Served("tiny", "/tiny.gguf", engine, BytesTokenizer(), template, N_CTX, 2, {"n_vocab": 256})
+        tokenizer, meta = BytesTokenizer(), {"n_vocab": 256, "n_embd": 4}
+        embeddings = Embeddings(EmbeddingSettings(True, True), "last", True, RerankPrompts(tokenizer, {}))
+        context.model = Served("tiny", "/tiny.gguf", engine, tokenizer, template, N_CTX, 2, meta, embeddings=embeddings)
     return context
 
 

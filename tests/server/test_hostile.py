@@ -9,7 +9,7 @@ from llamabox.server import schemas
 
 VALUES = [
     None, -1, 0, 1, 1e308, -1e308, 2**63, -(2**63), 10**40, "x", "", [], {}, [[]], True, "a" * 5000, [None], {"a": 1},
-    0.5, -0.5, [1e300], {"type": []}, ["x", 1],
+    0.5, -0.5, [1e300], {"type": []}, ["x", 1], float("nan"), float("inf"), [float("-inf")],
 ]  # fmt: skip
 BODIES = {
     "/v1/chat/completions": (schemas.ChatBody, {"messages": [{"role": "user", "content": "hi"}]}),
@@ -17,6 +17,9 @@ BODIES = {
     "/completion": (schemas.CompletionBody, {"prompt": "hi"}),
     "/tokenize": (schemas.TokenizeBody, {"content": "hi"}),
     "/detokenize": (schemas.DetokenizeBody, {"tokens": [104]}),
+    "/v1/embeddings": (schemas.EmbeddingsBody, {"input": "hi"}),
+    "/embedding": (schemas.NativeEmbeddingBody, {"input": "hi"}),
+    "/v1/rerank": (schemas.RerankBody, {"query": "hi", "documents": ["a", "b"]}),
 }
 CASES = [(path, field.encode_name) for path, (kind, _) in BODIES.items() for field in msgspec.structs.fields(kind)]
 

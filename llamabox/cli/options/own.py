@@ -1,7 +1,7 @@
 """llamabox: the options that llama-box does not have."""
 
 from llamabox.cli.options.option import Group, Option
-from llamabox.cli.options.parsers import Choice, Number
+from llamabox.cli.options.parsers import Choice, Integer, Number
 
 OWN = Group(
     "llamabox",
@@ -21,6 +21,14 @@ OWN = Group(
             default=-1.0,
             help="top-n-sigma sampling, after dry unless --samplers names another place (default: -1.0, 0 or less = "
             "disabled)",
+        ),
+        Option(
+            "embd_normalize",
+            "--embd-normalize N",
+            (Integer(-1, 2**31 - 1),),
+            default=2,
+            help="norm of embeddings: -1 none, 0 largest absolute value becomes 32760, 1 taxicab, 2 euclidean,\n"
+            "more: that p-norm (default: 2)",
         ),
     ),
 )

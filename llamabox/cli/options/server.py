@@ -140,7 +140,7 @@ SERVER = Group(
             default=False,
             help="enable embedding endpoint (default: disabled)",
             env="LLAMA_ARG_EMBEDDINGS",
-            later="the embedding endpoint arrives in a later release; in Python, model.embed() works now",
+            aliases=("--embedding",),
         ),
         Option(
             "images",
@@ -154,7 +154,8 @@ SERVER = Group(
             "--rerank",
             default=False,
             help="enable reranking endpoint (default: disabled)",
-            later="the reranking endpoint arrives in a later release",
+            env="LLAMA_ARG_RERANKING",
+            aliases=("--reranking",),
         ),
         Option(
             "slots",

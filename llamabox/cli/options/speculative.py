@@ -3,6 +3,8 @@
 from llamabox.cli.options.option import Group, Option
 from llamabox.cli.options.parsers import Choice, Integer, Number, path, words
 
+POOLINGS = ("none", "mean", "cls", "last", "rank")
+
 SPECULATIVE = Group(
     "server/completion/speculative",
     (
@@ -77,9 +79,10 @@ SPECULATIVE = Group(
         Option(
             "pooling",
             "--pooling TYPE",
-            (Choice("none", "mean", "cls", "last", "rank"),),
+            (Choice(*POOLINGS),),
             help="pooling type for embeddings, use model default if unspecified",
-            later="the embedding endpoint arrives in a later release",
+            env="LLAMA_ARG_POOLING",
+            now=frozenset(POOLINGS),
             note="one of none, mean, cls, last, rank",
         ),
     ),

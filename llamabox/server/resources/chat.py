@@ -24,7 +24,7 @@ class ChatCompletions:
         self._context = context
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
-        model, tokenizer = self._context.served(), the_tokenizer(self._context)
+        model, tokenizer = self._context.served_text(), the_tokenizer(self._context)
         body = read_body(req, ChatBody)
         prompt = chat_prompt(body, model.template, tokenizer)
         requests = generation_requests(body, prompt, self._context.defaults, tokenizer, req.context.id)

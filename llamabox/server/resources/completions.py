@@ -20,7 +20,7 @@ class Completion:
         self._context = context
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
-        model, tokenizer = self._context.served(), the_tokenizer(self._context)
+        model, tokenizer = self._context.served_text(), the_tokenizer(self._context)
         body = read_body(req, CompletionBody)
         prompt = prompt_ids(body.prompt, tokenizer)
         requests = generation_requests(body, prompt, self._context.defaults, tokenizer, req.context.id)
@@ -39,7 +39,7 @@ class Completions:
         self._context = context
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
-        model, tokenizer = self._context.served(), the_tokenizer(self._context)
+        model, tokenizer = self._context.served_text(), the_tokenizer(self._context)
         body = read_body(req, CompletionsBody)
         prompt = prompt_ids(body.prompt, tokenizer)
         requests = generation_requests(body, prompt, self._context.defaults, tokenizer, req.context.id)

@@ -3,6 +3,7 @@ absent. Every body is exported here."""
 
 from llamabox.server.schemas.chat import ChatBody
 from llamabox.server.schemas.completions import CompletionBody, CompletionsBody
+from llamabox.server.schemas.embeddings import EmbeddingsBody, NativeEmbeddingBody, RerankBody
 from llamabox.server.schemas.sampling import LoraScale, OpenAIFields, SamplingFields, StreamOptions
 from llamabox.server.schemas.tokens import DetokenizeBody, TokenizeBody
 
@@ -11,8 +12,11 @@ __all__ = [
     "CompletionBody",
     "CompletionsBody",
     "DetokenizeBody",
+    "EmbeddingsBody",
     "LoraScale",
+    "NativeEmbeddingBody",
     "OpenAIFields",
+    "RerankBody",
     "SamplingFields",
     "StreamOptions",
     "TokenizeBody",

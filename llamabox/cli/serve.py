@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from llamabox.cli.actions import do_action
 from llamabox.cli.devices import check_devices
@@ -35,11 +35,31 @@ def run_serve(options: Options) -> int:
     return serve(settings)
 
 
+# How templates name the wish to keep the reasoning of earlier answers -> the value that keeps it.
+PRESERVE = {
+    "preserve_thinking": True,
+    "clear_thinking": False,
+    "truncate_history_thinking": False,
+    "drop_thinking": False,
+}
+
+
+def template_kwargs(options: Options) -> dict[str, Any]:
+    """Further variables of the template, from the flags that set some."""
+    kwargs = dict(options.chat_template_kwargs)
+    if options.reasoning_effort != "default":
+        kwargs["reasoning_effort"] = options.reasoning_effort
+    if options.reasoning_preserve is not None:
+        kwargs |= {name: value == options.reasoning_preserve for name, value in PRESERVE.items()}
+    return kwargs
+
+
 def server_settings(options: Options) -> "ServerSettings":
     """The options -> what the server needs to know. Errors: OptionError when -m names no file."""
     path = model_path(options)
 
     from llamabox.engine.request import SamplingParams
+    from llamabox.server.chat.fields import ChatDefaults
     from llamabox.server.embedding import EmbeddingSettings
     from llamabox.server.requests import Defaults
     from llamabox.server.settings import ServerSettings
@@ -51,6 +71,15 @@ def server_settings(options: Options) -> "ServerSettings":
             n_predict=options.n_predict,
             special=options.special,
             cache_prompt=options.cache_prompt,
+            chat=ChatDefaults(
+                template_kwargs=template_kwargs(options),
+                enable_thinking=options.reasoning,
+                reasoning_format=options.reasoning_format,
+                reasoning_budget=options.reasoning_budget,
+                reasoning_budget_message=options.reasoning_budget_message,
+                prefill=options.prefill_assistant,
+                parse=not options.skip_chat_parsing,
+            ),
         ),
         alias=options.alias,
         load=load_arguments(options),

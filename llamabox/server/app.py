@@ -6,7 +6,7 @@ import msgspec
 from llamabox.server.context import ServerContext
 from llamabox.server.errors import handle_error
 from llamabox.server.middleware import RequestId
-from llamabox.server.resources.chat import ChatCompletions
+from llamabox.server.resources.chat import ApplyTemplate, ChatCompletions, ChatInputTokens
 from llamabox.server.resources.completions import Completion, Completions
 from llamabox.server.resources.embeddings import EmbeddingsResource, NativeEmbeddings
 from llamabox.server.resources.info import Health, Models, Props
@@ -31,10 +31,13 @@ def create_app(context: ServerContext) -> falcon.App:
     app.add_route("/detokenize", Detokenize(context))
     app.add_route("/completion", Completion(context))
     app.add_route("/v1/completions", Completions(context))
-    app.add_route("/v1/chat/completions", ChatCompletions(context))
     app.add_route("/v1/embeddings", EmbeddingsResource(context))
     for path in ("/embedding", "/embeddings"):
         app.add_route(path, NativeEmbeddings(context))
     for path in RERANK_PATHS:
         app.add_route(path, Rerank(context))
+    for prefix in ("", "/v1"):
+        app.add_route(f"{prefix}/chat/completions", ChatCompletions(context))
+        app.add_route(f"{prefix}/chat/completions/input_tokens", ChatInputTokens(context))
+    app.add_route("/apply-template", ApplyTemplate(context))
     return app

@@ -2,7 +2,7 @@
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from secrets import token_hex
 from typing import Any
 
@@ -53,55 +53,76 @@ def usage_dict(finished: list[FinishEvent]) -> dict[str, Any]:
     }
 
 
-class OpenAIFormat(ABC):
-    """The two OpenAI shapes that differ in where the text stands; see ChatFormat and CompletionsFormat."""
+class Choice(ABC):
+    """One choice of a reply, as its text comes. Streamed parts are dicts that stand in a chunk's `choices`."""
+
+    def __init__(self, index: int):
+        self.index = index
+
+    def opening(self) -> list[dict[str, Any]]:
+        """What is streamed before any text."""
+        return []
+
+    @abstractmethod
+    def push(self, event: TextEvent) -> list[dict[str, Any]]:
+        """More text -> the parts it makes, none of them empty."""
+
+    @abstractmethod
+    def end(self, event: FinishEvent) -> list[dict[str, Any]]:
+        """The last parts; the very last one has the finish reason."""
+
+    @abstractmethod
+    def whole(self) -> dict[str, Any]:
+        """The choice of an unstreamed reply, once it has ended."""
+
+
+class OpenAIFormat:
+    """The two OpenAI shapes, which differ in their choices; see ChatFormat and CompletionsFormat."""
 
     prefix, object, chunk_object = "", "", ""
 
-    def __init__(self, model: str, include_usage: bool = False):
-        self._model, self._include_usage = model, include_usage
+    def __init__(self, model: str, choices: Sequence[Choice], include_usage: bool = False):
+        self._model, self._choices, self._include_usage = model, choices, include_usage
         self._id, self._created = f"{self.prefix}-{token_hex(12)}", int(time.time())
 
-    def chunks(self, events: Events, n: int) -> Iterator[dict | None]:
+    def chunks(self, events: Events) -> Iterator[dict | None]:
         """Streaming: opening deltas, text, finish reasons, then the usage with empty choices when asked for."""
         finished: list[FinishEvent] = []
-        for choice in range(n):
-            yield from self._opening(choice)
+        for choice in self._choices:
+            yield from map(self._chunk, choice.opening())
         for item in events:
             if item is None:
                 yield None
                 continue
-            choice, event = item
+            choice, event = self._choices[item[0]], item[1]
             if isinstance(event, TextEvent):
-                if event.text != "":
-                    yield self._chunk([self._delta(choice, event.text, None)])
+                yield from map(self._chunk, choice.push(event))
                 continue
             finished.append(event)
-            chunk = self._chunk([self._delta(choice, None, FINISH_REASONS[event.reason])])
-            if len(finished) == n and not self._include_usage:
-                chunk["timings"] = timings_dict(total_timings(finished))
-            yield chunk
+            *parts, last = map(self._chunk, choice.end(event))
+            if len(finished) == len(self._choices) and not self._include_usage:
+                last["timings"] = timings_dict(total_timings(finished))
+            yield from (*parts, last)
         if self._include_usage:
-            last = self._chunk([])
+            last = {**self._head(self.chunk_object), "choices": []}
             yield {**last, "usage": usage_dict(finished), "timings": timings_dict(total_timings(finished))}
 
-    def whole(self, events: Events, n: int) -> dict[str, Any]:
+    def whole(self, events: Events) -> dict[str, Any]:
         """The unstreamed reply."""
-        texts: list[list[str]] = [[] for _ in range(n)]
         finished: dict[int, FinishEvent] = {}
         for item in events:
             if item is None:
                 continue
-            choice, event = item
+            i, event = item
             if isinstance(event, TextEvent):
-                texts[choice].append(event.text)
+                self._choices[i].push(event)
             else:
-                finished[choice] = event
-        choices = [self._choice(i, "".join(texts[i]), FINISH_REASONS[finished[i].reason]) for i in range(n)]
-        ended = [finished[i] for i in range(n)]
+                self._choices[i].end(event)
+                finished[i] = event
+        ended = [finished[i] for i in range(len(self._choices))]
         return {
             **self._head(self.object),
-            "choices": choices,
+            "choices": [choice.whole() for choice in self._choices],
             "usage": usage_dict(ended),
             "timings": timings_dict(total_timings(ended)),
         }
@@ -109,40 +130,11 @@ class OpenAIFormat(ABC):
     def _head(self, object: str) -> dict[str, Any]:
         return {"id": self._id, "object": object, "created": self._created, "model": self._model}
 
-    def _chunk(self, choices: list[dict]) -> dict[str, Any]:
-        chunk = {**self._head(self.chunk_object), "choices": choices}
+    def _chunk(self, part: dict[str, Any]) -> dict[str, Any]:
+        chunk = {**self._head(self.chunk_object), "choices": [part]}
         if self._include_usage:
             chunk["usage"] = None
         return chunk
-
-    def _opening(self, choice: int) -> Iterator[dict]:
-        return iter(())
-
-    @abstractmethod
-    def _delta(self, choice: int, text: str | None, reason: str | None) -> dict[str, Any]:
-        """One choice of a streamed chunk."""
-
-    @abstractmethod
-    def _choice(self, choice: int, text: str, reason: str) -> dict[str, Any]:
-        """One choice of a whole reply."""
-
-
-class ChatFormat(OpenAIFormat):
-    """/v1/chat/completions"""
-
-    prefix, object, chunk_object = "chatcmpl", "chat.completion", "chat.completion.chunk"
-
-    def _opening(self, choice):
-        delta = {"role": "assistant", "content": ""}
-        yield self._chunk([{"index": choice, "delta": delta, "logprobs": None, "finish_reason": None}])
-
-    def _delta(self, choice, text, reason):
-        delta = {} if text is None else {"content": text}
-        return {"index": choice, "delta": delta, "logprobs": None, "finish_reason": reason}
-
-    def _choice(self, choice, text, reason):
-        message = {"role": "assistant", "content": text}
-        return {"index": choice, "message": message, "logprobs": None, "finish_reason": reason}
 
 
 class CompletionsFormat(OpenAIFormat):
@@ -150,8 +142,27 @@ class CompletionsFormat(OpenAIFormat):
 
     prefix, object, chunk_object = "cmpl", "text_completion", "text_completion"
 
-    def _delta(self, choice, text, reason):
-        return {"index": choice, "text": "" if text is None else text, "logprobs": None, "finish_reason": reason}
 
-    def _choice(self, choice, text, reason):
-        return {"index": choice, "text": text, "logprobs": None, "finish_reason": reason}
+class TextChoice(Choice):
+    """A choice of /v1/completions: its text as it is."""
+
+    def __init__(self, index: int):
+        super().__init__(index)
+        self._texts: list[str] = []
+        self._reason: str | None = None
+
+    def push(self, event):
+        if event.text == "":
+            return []
+        self._texts.append(event.text)
+        return [self._part(event.text)]
+
+    def end(self, event):
+        self._reason = FINISH_REASONS[event.reason]
+        return [self._part("")]
+
+    def whole(self):
+        return self._part("".join(self._texts))
+
+    def _part(self, text: str) -> dict[str, Any]:
+        return {"index": self.index, "text": text, "logprobs": None, "finish_reason": self._reason}

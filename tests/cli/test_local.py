@@ -180,6 +180,34 @@ def test_server_settings(files):
     assert (settings.chat_template, settings.chat_template_file) == ("chatml", "t.jinja")
 
 
+def test_chat_settings(files):
+    chat = server_settings(options("-m", files.model)).defaults.chat
+    assert (chat.template_kwargs, chat.enable_thinking, chat.reasoning_format) == ({}, None, "auto")
+    assert (chat.reasoning_budget, chat.reasoning_budget_message, chat.prefill, chat.parse) == (-1, "", True, True)
+    argv = ["--chat-template-kwargs", '{"a": [1]}', "--reasoning-format", "none", "--reasoning", "off"]
+    argv += ["--reasoning-effort", "high", "--reasoning-budget", "0", "--reasoning-budget-message", "Enough."]
+    argv += ["--no-reasoning-preserve", "--skip-chat-parsing", "--no-prefill-assistant"]
+    chat = server_settings(options("-m", files.model, *argv)).defaults.chat
+    forget = {
+        "preserve_thinking": False,
+        "clear_thinking": True,
+        "truncate_history_thinking": True,
+        "drop_thinking": True,
+    }
+    assert chat.template_kwargs == {"a": [1], "reasoning_effort": "high", **forget}
+    assert (chat.enable_thinking, chat.reasoning_format) == (False, "none")
+    assert (chat.reasoning_budget, chat.reasoning_budget_message, chat.prefill, chat.parse) == (
+        0,
+        "Enough.",
+        False,
+        False,
+    )
+    argv = ["-rea", "on", "--reasoning-preserve", "--reasoning-effort", "default", "--no-skip-chat-parsing"]
+    chat = server_settings(options("-m", files.model, *argv, "--prefill-assistant")).defaults.chat
+    assert chat.enable_thinking is True and chat.prefill and chat.parse
+    assert chat.template_kwargs == {name: not value for name, value in forget.items()}
+
+
 class Recorder:
     """Options that remember which of them were read."""
 

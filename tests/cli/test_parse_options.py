@@ -185,7 +185,22 @@ def test_values(argv, dest, value):
             ["-a", "a\nb", "--host", ""],
             "--host: found '', expected an address or a host name that is not empty",
         ),
+        (
+            ["--chat-template-kwargs", "[1]"],
+            '--chat-template-kwargs: found \'[1]\', expected a JSON object, such as {"key": "value"}',
+        ),
+        (
+            ["--chat-template-kwargs", '{"enable_thinking": "no"}'],
+            '--chat-template-kwargs: found \'{"enable_thinking": "no"}\', expected a JSON object whose '
+            '"enable_thinking" is true or false',
+        ),
+        (["--reasoning", "maybe"], "--reasoning: found 'maybe', expected on, off or auto"),
+        (["--reasoning-budget", "-2"], "--reasoning-budget: found '-2', expected an integer from -1 to 2147483647"),
         # not there yet
+        (
+            ["--no-jinja"],
+            "--no-jinja is not available in this version of llamabox: chat templates are always rendered as Jinja here",
+        ),
         (
             ["--images"],
             "--images is not available in this version of llamabox: images arrive in a later release",
@@ -309,6 +324,17 @@ def test_at_least_the_whole_groups_that_arrive_later_are_refused():
         ("LLAMA_ARG_FLASH_ATTN", "TRUE", "flash_attn", True),
         ("LLAMA_ARG_METRICS", "0", "metrics", False),
         ("LLAMA_LOG_VERBOSITY", "3", "verbosity", 3),
+        ("LLAMA_ARG_CHAT_TEMPLATE_KWARGS", '{"a": 1}', "chat_template_kwargs", {"a": 1}),
+        ("LLAMA_ARG_THINK", "deepseek", "reasoning_format", "deepseek"),
+        ("LLAMA_ARG_REASONING", "on", "reasoning", True),
+        ("LLAMA_ARG_REASONING", "off", "reasoning", False),
+        ("LLAMA_ARG_REASONING_EFFORT", "high", "reasoning_effort", "high"),
+        ("LLAMA_ARG_REASONING_PRESERVE", "0", "reasoning_preserve", False),
+        ("LLAMA_ARG_THINK_BUDGET", "7", "reasoning_budget", 7),
+        ("LLAMA_ARG_THINK_BUDGET_MESSAGE", "Enough.", "reasoning_budget_message", "Enough."),
+        ("LLAMA_ARG_SKIP_CHAT_PARSING", "1", "skip_chat_parsing", True),
+        ("LLAMA_ARG_PREFILL_ASSISTANT", "0", "prefill_assistant", False),
+        ("LLAMA_ARG_JINJA", "1", "jinja", True),
     ],
 )
 def test_environment(name, text, dest, value):

@@ -8,7 +8,8 @@ import falcon.testing
 import numpy as np
 import pytest
 
-from llamabox.chat import ChatTemplate
+from llamabox.chat import ChatTemplate, PromptTemplate
+from llamabox.chat.prompt import Variant
 from llamabox.chat.rerank import RerankPrompts
 from llamabox.engine import (
     ContextLengthError,
@@ -22,11 +23,18 @@ from llamabox.engine import (
 )
 from llamabox.server.admission import Admission
 from llamabox.server.app import create_app
+from llamabox.server.chat.fields import ChatDefaults
 from llamabox.server.context import Served, ServerContext
 from llamabox.server.embedding import Embeddings, EmbeddingSettings
 from llamabox.server.requests import Defaults
 
 N_CTX = 200
+NO_CHAT_FLAGS = ChatDefaults()
+TIMINGS = Timings(n_cached=0, n_prompt=1, prompt_ms=5.0, n_predicted=3, predicted_ms=6.0)
+
+
+TEMPLATE = """{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}\
+{% if tools %}[{{ tools | length }} tools]{% endif %}{% if add_generation_prompt %}<assistant>{% endif %}"""
 
 
 class BytesTokenizer:
@@ -71,17 +79,27 @@ class FakeStatus:
 
 @dataclass
 class FakeEngine:
-    """Answers "Hello wörld #seed". A prompt with "silence" gets no event; with "break", an error after one word."""
+    """Answers "Hello wörld #seed", or `answer` letter by letter.
+
+    A prompt with "silence" gets no event; with "break", an error after one word.
+    """
 
     generations: list = field(default_factory=list)
+    answer: str | None = None
+    n_ctx: int = N_CTX
 
     def submit(self, request):
-        if len(request.prompt) >= N_CTX:
-            raise ContextLengthError(len(request.prompt), N_CTX)
+        if len(request.prompt) >= self.n_ctx:
+            raise ContextLengthError(len(request.prompt), self.n_ctx)
         generation = FakeGeneration(request)
         self.generations.append(generation)
         prompt = bytes(t for t in request.prompt if t < 256)
         if b"silence" in prompt:
+            return generation
+        if self.answer is not None:
+            for letter in self.answer:
+                generation.events.put(TextEvent(letter, (3,)))
+            generation.events.put(FinishEvent("eos", "", len(prompt), len(self.answer), False, TIMINGS))
             return generation
         generation.events.put(TextEvent("Hello", (1, 2)))
         if b"break" in prompt:
@@ -108,16 +126,13 @@ class FakeEngine:
         return FakeStatus()
 
 
-def make_context(engine, n_threads=-1, ready=True):
-    context = ServerContext(Admission(n_threads, 2), Defaults(SamplingParams(seed=7)))
+def make_context(engine, n_threads=-1, ready=True, template=TEMPLATE, chat=NO_CHAT_FLAGS):
+    context = ServerContext(Admission(n_threads, 2), Defaults(SamplingParams(seed=7), chat=chat))
     if ready:
-        template = ChatTemplate(
-            "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"
-            "{% if tools %}[{{ tools | length }} tools]{% endif %}{% if add_generation_prompt %}<assistant>{% endif %}"
-        )
+        compiled = PromptTemplate(Variant(ChatTemplate(template)))
         tokenizer, meta = BytesTokenizer(), {"n_vocab": 256, "n_embd": 4}
         embeddings = Embeddings(EmbeddingSettings(True, True), "last", True, RerankPrompts(tokenizer, {}))
-        context.model = Served("tiny", "/tiny.gguf", engine, tokenizer, template, N_CTX, 2, meta, embeddings=embeddings)
+        context.model = Served("tiny", "/tiny.gguf", engine, tokenizer, compiled, N_CTX, 2, meta, embeddings=embeddings)
     return context
 
 

@@ -1,9 +1,13 @@
-"""The option table: every flag of llama-box in the order of its help, then our own. A command takes all or some."""
+"""The option table: every flag of llama-box in the order of its help, llama-server's about chat, then our own.
+
+A command takes all or some.
+"""
 
 from collections.abc import Iterable
 from functools import cached_property
 from typing import Any
 
+from llamabox.cli.options.chat import CHAT
 from llamabox.cli.options.general import GENERAL
 from llamabox.cli.options.images import IMAGES
 from llamabox.cli.options.memory import COMPLETION
@@ -48,4 +52,4 @@ class Table:
         return self.only(*(dest for dest in self.defaults if dest not in dests))
 
 
-ALL_OPTIONS = Table((GENERAL, SERVER, COMPLETION, SPECULATIVE, IMAGES, RPC_SERVER, OWN))
+ALL_OPTIONS = Table((GENERAL, SERVER, COMPLETION, SPECULATIVE, IMAGES, RPC_SERVER, CHAT, OWN))

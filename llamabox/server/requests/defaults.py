@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from llamabox.engine import SamplingParams
+from llamabox.server.chat.fields import ChatDefaults
 
 
 @dataclass(frozen=True)
@@ -13,3 +14,4 @@ class Defaults:
     n_predict: int = -1
     special: bool = False
     cache_prompt: bool = True
+    chat: ChatDefaults = ChatDefaults()

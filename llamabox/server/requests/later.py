@@ -4,7 +4,7 @@ import msgspec
 
 from llamabox.server.errors import NotSupported
 
-_LATER = ("grammar", "json_schema", "echo", "suffix", "top_logprobs", "chat_template")
+_LATER = ("grammar", "json_schema", "echo", "suffix", "top_logprobs")
 _NEUTRAL = (None, False, 0, "", [], {})
 
 

@@ -1,20 +1,17 @@
-"""POST /v1/chat/completions."""
-
-from typing import Any
+"""POST /v1/chat/completions, and what can be asked about such a request without running it."""
 
 import falcon
 
-from llamabox.chat import TemplateError, build_prompt
 from llamabox.server.bodies import read_body
+from llamabox.server.chat.conversation import Conversation, prepare
+from llamabox.server.chat.format import ChatChoice, ChatFormat
 from llamabox.server.context import ServerContext
-from llamabox.server.errors import BadRequest, NotSupported
-from llamabox.server.formats import ChatFormat
+from llamabox.server.errors import BadRequest
 from llamabox.server.requests import generation_requests
-from llamabox.server.resources.replies import reply_openai
+from llamabox.server.resources.replies import includes_usage, reply_openai
 from llamabox.server.resources.tokens import the_tokenizer
+from llamabox.server.running import Running
 from llamabox.server.schemas import ChatBody
-
-ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 
 
 class ChatCompletions:
@@ -24,67 +21,58 @@ class ChatCompletions:
         self._context = context
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
-        model, tokenizer = self._context.served_text(), the_tokenizer(self._context)
+        self._context.served_text()
         body = read_body(req, ChatBody)
-        prompt = chat_prompt(body, model.template, tokenizer)
-        requests = generation_requests(body, prompt, self._context.defaults, tokenizer, req.context.id)
-        reply_openai(resp, body, ChatFormat, model.alias, self._context.run(requests, req), req.context.id)
+        format, running = start_chat(self._context, body, req)
+        reply_openai(resp, body, format, running, req.context.id)
 
 
-def chat_prompt(body: ChatBody, template: Any, tokenizer: Any) -> list[int]:
-    """Token ids of the rendered conversation.
+class ChatInputTokens:
+    """POST /v1/chat/completions/input_tokens: how many tokens a request's prompt has."""
 
-    Errors:  BadRequest for messages that are not right or that the template refuses; NotSupported for images
+    def __init__(self, context: ServerContext):
+        self._context = context
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
+        self._context.served_text()
+        n = len(prompt_of(self._context, read_body(req, ChatBody))[1])
+        resp.media = {"object": "response.input_tokens", "input_tokens": n}
+
+
+class ApplyTemplate:
+    """POST /apply-template: the prompt that the model would see, as text."""
+
+    def __init__(self, context: ServerContext):
+        self._context = context
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
+        self._context.served_text()
+        resp.media = {"prompt": prompt_of(self._context, read_body(req, ChatBody))[0].prompt}
+
+
+def start_chat(context: ServerContext, body: ChatBody, req: falcon.Request) -> tuple[ChatFormat, Running]:
+    """Run a chat request: its events, and the format that makes a reply of them.
+
+    Errors:  BadRequest, NotSupported, and those of ServerContext.run
     """
-    for i, message in enumerate(body.messages):
-        check_message(message, f"messages[{i}]")
-    try:
-        text = build_prompt(
-            template,
-            body.messages,
-            tools=chosen_tools(body),
-            add_generation_prompt=body.add_generation_prompt is not False,
-            extra=body.chat_template_kwargs,
-        )
-    except TemplateError as error:
-        raise BadRequest(f"messages: {error}", "messages") from None
-    ids = tokenizer.encode(text, add_special=True, parse_special=True)
+    model = context.served_text()
+    conversation, prompt = prompt_of(context, body)
+    requests = [
+        conversation.constrain(request)
+        for request in generation_requests(body, prompt, context.defaults, model.tokenizer, req.context.id)
+    ]
+    choices = [ChatChoice(i, conversation.parser()) for i in range(len(requests))]
+    return ChatFormat(model.alias, choices, includes_usage(body)), context.run(requests, req)
+
+
+def prompt_of(context: ServerContext, body: ChatBody) -> tuple[Conversation, list[int]]:
+    """A request's conversation and the token ids of its prompt.
+
+    Errors:  BadRequest, NotSupported
+    """
+    model, tokenizer = context.served_text(), the_tokenizer(context)
+    conversation = prepare(body, model.template, context.defaults.chat)
+    ids = tokenizer.encode(conversation.prompt, add_special=True, parse_special=True)
     if len(ids) == 0:
         raise BadRequest("messages: found no text, expected at least one token", "messages")
-    return ids
-
-
-def chosen_tools(body: ChatBody) -> list[dict] | None:
-    """The tools that the template shows the model; a forced choice needs grammars, which come later."""
-    for i, tool in enumerate(body.tools or []):
-        if not isinstance(tool.get("function"), dict) or not isinstance(tool["function"].get("name"), str):
-            raise BadRequest(f"tools[{i}]: expected {{type: function, function: {{name, ...}}}}", f"tools[{i}]")
-    if body.tool_choice in (None, "auto"):
-        return body.tools if body.tools else None
-    if body.tool_choice == "none":
-        return None
-    raise NotSupported("tool_choice: found another value than auto or none, which this version supports", "tool_choice")
-
-
-def check_message(message: dict[str, Any], where: str) -> None:
-    role = message.get("role")
-    if role not in ROLES:
-        raise BadRequest(f"{where}.role: found {role!r:.60}, expected one of {', '.join(ROLES)}", f"{where}.role")
-    content = message.get("content")
-    if content is None and message.get("tool_calls") is None and message.get("function_call") is None:
-        raise BadRequest(f"{where}.content: found nothing, expected a text or a list of parts", f"{where}.content")
-    if isinstance(content, list):
-        for i, part in enumerate(content):
-            check_part(part, f"{where}.content[{i}]")
-    elif content is not None and not isinstance(content, str):
-        raise BadRequest(
-            f"{where}.content: found {type(content).__name__}, expected a text or a list of parts", f"{where}.content"
-        )
-
-
-def check_part(part: Any, where: str) -> None:
-    kind = part.get("type") if isinstance(part, dict) else None
-    if kind in ("image_url", "input_audio", "file"):
-        raise NotSupported(f"{where}.type: found {kind!r}; this model takes text only (no --mmproj)", where)
-    if kind not in ("text", "refusal") or not isinstance(part.get(kind), str):
-        raise BadRequest(f"{where}: found {type(part).__name__} of type {kind!r:.60}, expected a text part", where)
+    return conversation, ids

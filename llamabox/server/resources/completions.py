@@ -5,10 +5,10 @@ import falcon
 from llamabox.server.bodies import read_body
 from llamabox.server.context import ServerContext
 from llamabox.server.errors import BadRequest
-from llamabox.server.formats import CompletionsFormat
+from llamabox.server.formats import CompletionsFormat, TextChoice
 from llamabox.server.native import NativeFormat
 from llamabox.server.requests import generation_requests
-from llamabox.server.resources.replies import reply_openai, reply_stream, reply_whole
+from llamabox.server.resources.replies import includes_usage, reply_openai, reply_stream, reply_whole
 from llamabox.server.resources.tokens import the_tokenizer
 from llamabox.server.schemas import CompletionBody, CompletionsBody
 
@@ -43,7 +43,9 @@ class Completions:
         body = read_body(req, CompletionsBody)
         prompt = prompt_ids(body.prompt, tokenizer)
         requests = generation_requests(body, prompt, self._context.defaults, tokenizer, req.context.id)
-        reply_openai(resp, body, CompletionsFormat, model.alias, self._context.run(requests, req), req.context.id)
+        choices = [TextChoice(i) for i in range(len(requests))]
+        format = CompletionsFormat(model.alias, choices, includes_usage(body))
+        reply_openai(resp, body, format, self._context.run(requests, req), req.context.id)
 
 
 def prompt_ids(prompt: str | list[int], tokenizer) -> list[int]:

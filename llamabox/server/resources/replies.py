@@ -11,18 +11,17 @@ from llamabox.server.schemas import OpenAIFields
 from llamabox.server.sse import HEADERS, EventStream
 
 
-def reply_openai(
-    resp: falcon.Response, body: OpenAIFields, format_class: type[OpenAIFormat], alias: str, running: Running, id: str
-) -> None:
+def reply_openai(resp: falcon.Response, body: OpenAIFields, format: OpenAIFormat, running: Running, id: str) -> None:
     """Both OpenAI endpoints end here."""
-    n = len(running.generations)
     if body.stream is True:
-        include_usage = body.stream_options is not None and body.stream_options.include_usage is True
-        format = format_class(alias, include_usage)
-        reply_stream(resp, running, format.chunks(running, n), id)
+        reply_stream(resp, running, format.chunks(running), id)
     else:
-        format = format_class(alias)
-        reply_whole(resp, running, lambda events: format.whole(events, n))
+        reply_whole(resp, running, format.whole)
+
+
+def includes_usage(body: OpenAIFields) -> bool:
+    """Whether a streamed reply ends with its usage."""
+    return body.stream is True and body.stream_options is not None and body.stream_options.include_usage is True
 
 
 def reply_stream(

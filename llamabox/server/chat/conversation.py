@@ -1,0 +1,86 @@
+"""From a chat request's body to the prompt, the grammar and the parser that its answer needs."""
+
+from dataclasses import dataclass, replace
+
+from llamabox.chat import ChatParser, ChatRequest, PreparedChat, PromptTemplate, TemplateError, prepare_chat
+from llamabox.engine import GenerationRequest, Grammar, ThinkingBudget
+from llamabox.server.chat.fields import ChatDefaults, Thinking, continuation, refuse_foreign, thinking
+from llamabox.server.chat.messages import check_messages
+from llamabox.server.chat.tool_choice import chosen_tools
+from llamabox.server.errors import BadRequest, NotSupported
+from llamabox.server.schemas import ChatBody
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """A chat request made ready: the prompt, what constrains the answer, and what its parsers come from."""
+
+    prompt: str
+    constraints: PreparedChat
+    parsed: PreparedChat
+    thinking: Thinking
+
+    def parser(self) -> ChatParser:
+        """A parser for one choice."""
+        return self.parsed.parser()
+
+    def constrain(self, request: GenerationRequest) -> GenerationRequest:
+        """The engine's request with all that the format needs: its grammar, stops, markers and thinking budget."""
+        needed, wanted, budget = self.constraints, self.thinking, None
+        if needed.thinking is not None and wanted.budget >= 0:
+            tags = needed.thinking
+            budget = ThinkingBudget(tags.start, tags.end, wanted.budget, tags.open, wanted.budget_message)
+        return replace(
+            request,
+            grammar=needed.grammar,
+            stop=request.stop + needed.stops,
+            preserved=needed.preserved,
+            reasoning_budget=budget,
+        )
+
+
+def prepare(
+    body: ChatBody, template: PromptTemplate, defaults: ChatDefaults, grammar: Grammar | None = None
+) -> Conversation:
+    """The conversation of a request.  grammar: what the text of the answer has to be
+
+    Errors:  BadRequest for what is not right or the template refuses; NotSupported for what is not here
+    """
+    refuse_foreign(body)
+    check_messages(body.messages)
+    request = chat_request(body, defaults, grammar)
+    try:
+        prepared = prepare_chat(template, request)
+        if not defaults.parse:  # all of the text is content, and what the tools would need of it is left out
+            plain = prepare_chat(template, replace(request, tools=(), tool_choice="none", reasoning_format="none"))
+            return Conversation(prepared.prompt, plain, plain, thinking(body, defaults))
+        untouched = prepared
+        if body.parse_tool_calls is False:
+            untouched = prepare_chat(template, replace(request, tools=(), tool_choice="none"))
+    except TemplateError as error:
+        raise BadRequest(f"messages: {error}", "messages") from None
+    return Conversation(prepared.prompt, prepared, untouched, thinking(body, defaults))
+
+
+def chat_request(body: ChatBody, defaults: ChatDefaults, grammar: Grammar | None) -> ChatRequest:
+    """The request as the formats read it."""
+    tools, choice = chosen_tools(body)
+    if tools and choice != "none" and body.grammar is not None:
+        raise BadRequest("grammar: found it with tools, whose calls have a grammar of their own", "grammar")
+    if choice not in ("auto", "none") and not defaults.parse:
+        raise NotSupported("tool_choice: a call cannot be required under --skip-chat-parsing", "tool_choice")
+    continued, add_generation_prompt = continuation(body, defaults.prefill)
+    wanted = thinking(body, defaults)
+    return ChatRequest(
+        messages=body.messages,
+        tools=tuple(tools),
+        tool_choice=choice,
+        parallel_tool_calls=body.parallel_tool_calls,
+        add_generation_prompt=add_generation_prompt,
+        continue_final_message=continued,
+        template_kwargs=wanted.kwargs,
+        response_grammar=grammar,
+        reasoning_format=wanted.format,
+        enable_thinking=wanted.enabled,
+        reasoning_effort=wanted.effort,
+    )

@@ -5,7 +5,7 @@
 LLAMA_CPP_SRC is llama.cpp's source tree, LLAMA_CPP_DIR holds libllama.so and libllama-common.so built from it.
 Compiles conformance/grammars_oracle.cpp and writes conformance/results/grammars.json:
     cases         [{kind, source, texts, accepts: one character a text, "1" or "0"; or error}, ...]
-    disagreements what llamabox answers otherwise, with the reason; a new one has to be given a reason here
+    disagreements what llamabox answers otherwise
 tests/engine/constrain/test_grammar_conformance.py checks llamabox.grammar against the file.
 """
 

@@ -1,6 +1,7 @@
 """From a Grammar to llguidance's form of it."""
 
 import json
+from collections.abc import Mapping
 
 from llamabox.engine.constrain.gbnf import MAX_LENGTH, parse_gbnf
 from llamabox.engine.constrain.grammar import Grammar
@@ -8,17 +9,18 @@ from llamabox.engine.constrain.lark import Resolve, to_lark
 from llamabox.engine.constrain.lexemes import cut
 from llamabox.engine.constrain.nodes import GrammarError, Rules, Token
 from llamabox.engine.constrain.schema import Schema, schema_rules
+from llamabox.engine.constrain.special_literals import with_special_tokens
 
 
-def grammar_lark(grammar: Grammar, resolve: Resolve) -> str:
-    """The grammar as Lark.
+def grammar_lark(grammar: Grammar, resolve: Resolve, special_texts: Mapping[str, int]) -> str:
+    """The grammar as Lark.  special_texts: control tokens by their text
 
     Errors:  GrammarError
     """
     if len(grammar.source) > MAX_LENGTH:
         raise GrammarError(f"found {len(grammar.source)} characters, expected at most {MAX_LENGTH}")
     if grammar.kind == "lark":
-        return grammar.source
+        return with_special_tokens(grammar.source, special_texts)
     return to_lark(cut(_rules(grammar), followed=False), resolve)
 
 

@@ -72,8 +72,8 @@ class Lexeme:
     optional: bool
 
 
-Node = Chars | Token | Ref | Seq | Alt | Repeat | Except
-Cut = Lexeme | Token | Ref | Seq | Alt | Repeat  # the same once every Chars is in a Lexeme
+Node = Chars | Token | Ref | Seq | Alt | Repeat | Except | Lexeme
+Cut = Node  # one in which every Chars and Except is inside a Lexeme
 Rules = dict[str, Node]  # "root" is what the whole text has to be
 EMPTY = Seq(())
 

@@ -11,8 +11,10 @@ from llamabox.server.resources.completions import Completion, Completions
 from llamabox.server.resources.embeddings import EmbeddingsResource, NativeEmbeddings
 from llamabox.server.resources.info import Health, Models, Props
 from llamabox.server.resources.loras import LoraAdapters
+from llamabox.server.resources.messages import CountTokens, Messages
 from llamabox.server.resources.rerank import PATHS as RERANK_PATHS
 from llamabox.server.resources.rerank import Rerank
+from llamabox.server.resources.responses import Responses, ResponsesInputTokens
 from llamabox.server.resources.tokens import Detokenize, Tokenize
 
 
@@ -39,5 +41,9 @@ def create_app(context: ServerContext) -> falcon.App:
     for prefix in ("", "/v1"):
         app.add_route(f"{prefix}/chat/completions", ChatCompletions(context))
         app.add_route(f"{prefix}/chat/completions/input_tokens", ChatInputTokens(context))
+        app.add_route(f"{prefix}/responses", Responses(context))
+        app.add_route(f"{prefix}/responses/input_tokens", ResponsesInputTokens(context))
+        app.add_route(f"{prefix}/messages", Messages(context))
+        app.add_route(f"{prefix}/messages/count_tokens", CountTokens(context))
     app.add_route("/apply-template", ApplyTemplate(context))
     return app

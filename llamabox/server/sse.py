@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
@@ -13,14 +15,40 @@ PING_S = 30.0
 HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 
+@dataclass(frozen=True)
+class Framing:
+    """How a chunk becomes an event.
+
+    named  the chunk's `type` is the event's name too
+    done   the stream ends with data: [DONE]
+    """
+
+    named: bool = False
+    done: bool = True
+
+    def event(self, chunk: dict[str, Any]) -> bytes:
+        name = f"event: {chunk['type']}\n".encode() if self.named else b""
+        return name + b"data: " + msgspec.json.encode(chunk) + b"\n\n"
+
+    def error(self, error: Exception) -> bytes:
+        e = as_api_error(error)
+        body = error_body(e.status, e.message, e.type, e.param)
+        return (
+            b"event: error\ndata: " + msgspec.json.encode({"type": "error", **body} if self.named else body) + b"\n\n"
+        )
+
+
+OPENAI, PLAIN, NAMED = Framing(), Framing(done=False), Framing(named=True, done=False)
+
+
 class EventStream:
     """A WSGI body. It is an object, since a bare generator closed before its first item never runs its `finally`."""
 
-    def __init__(self, running: Running, chunks: Iterable[dict | None], id: str, done: bool = True):
-        """chunks: dicts to send; None when nothing happened for a moment. done: end with data: [DONE]"""
+    def __init__(self, running: Running, chunks: Iterable[dict | None], id: str, framing: Framing = OPENAI):
+        """chunks: dicts to send; None when nothing happened for a moment"""
         self._running = running
         self._id = id
-        self._bytes = self._encode(iter(chunks), done)
+        self._bytes = self._encode(iter(chunks), framing)
 
     def __iter__(self) -> Iterator[bytes]:
         return self
@@ -35,12 +63,12 @@ class EventStream:
     def close(self) -> None:
         self._running.close()
 
-    def _encode(self, chunks: Iterator[dict | None], done: bool) -> Iterator[bytes]:
+    def _encode(self, chunks: Iterator[dict | None], framing: Framing) -> Iterator[bytes]:
         spoken = time.monotonic()
         try:
             for chunk in chunks:
                 if chunk is not None:
-                    yield b"data: " + msgspec.json.encode(chunk) + b"\n\n"
+                    yield framing.event(chunk)
                     spoken = time.monotonic()
                 elif time.monotonic() - spoken >= PING_S:
                     yield b": ping\n\n"
@@ -48,12 +76,7 @@ class EventStream:
         except ClientGone:
             return
         except Exception as error:  # the status line is long gone: whatever broke is told as an event, then the end
-            e = as_api_error(error)
-            yield (
-                b"event: error\ndata: "
-                + msgspec.json.encode(error_body(e.status, e.message, e.type, e.param))
-                + b"\n\n"
-            )
+            yield framing.error(error)
             return
-        if done:
+        if framing.done:
             yield b"data: [DONE]\n\n"

@@ -8,7 +8,7 @@ import falcon
 from llamabox.server.formats import OpenAIFormat
 from llamabox.server.running import Running
 from llamabox.server.schemas import OpenAIFields
-from llamabox.server.sse import HEADERS, EventStream
+from llamabox.server.sse import HEADERS, OPENAI, EventStream, Framing
 
 
 def reply_openai(resp: falcon.Response, body: OpenAIFields, format: OpenAIFormat, running: Running, id: str) -> None:
@@ -25,12 +25,12 @@ def includes_usage(body: OpenAIFields) -> bool:
 
 
 def reply_stream(
-    resp: falcon.Response, running: Running, chunks: Iterable[dict | None], id: str, done: bool = True
+    resp: falcon.Response, running: Running, chunks: Iterable[dict | None], id: str, framing: Framing = OPENAI
 ) -> None:
     resp.content_type = "text/event-stream; charset=utf-8"
     for name, value in HEADERS.items():
         resp.set_header(name, value)
-    resp.stream = EventStream(running, chunks, id, done)
+    resp.stream = EventStream(running, chunks, id, framing)
 
 
 def reply_whole(resp: falcon.Response, running: Running, whole: Callable[[Running], dict[str, Any]]) -> None:

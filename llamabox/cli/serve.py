@@ -4,6 +4,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from llamabox.cli.access import access
 from llamabox.cli.actions import do_action
 from llamabox.cli.devices import check_devices
 from llamabox.cli.logs import set_up_logging
@@ -61,6 +62,7 @@ def server_settings(options: Options) -> "ServerSettings":
     from llamabox.engine.request import SamplingParams
     from llamabox.server.chat.fields import ChatDefaults
     from llamabox.server.embedding import EmbeddingSettings
+    from llamabox.server.endpoints import Endpoints
     from llamabox.server.requests import Defaults
     from llamabox.server.settings import ServerSettings
 
@@ -71,6 +73,7 @@ def server_settings(options: Options) -> "ServerSettings":
             n_predict=options.n_predict,
             special=options.special,
             cache_prompt=options.cache_prompt,
+            ping_s=options.sse_ping_interval,
             chat=ChatDefaults(
                 template_kwargs=template_kwargs(options),
                 enable_thinking=options.reasoning,
@@ -100,5 +103,7 @@ def server_settings(options: Options) -> "ServerSettings":
         warmup=options.warmup,
         chat_template=options.chat_template,
         chat_template_file=options.chat_template_file,
+        access=access(options),
+        endpoints=Endpoints(options.metrics, options.infill, options.spm_infill, options.props),
         embeddings=EmbeddingSettings(options.embeddings, options.rerank, options.pooling, options.embd_normalize),
     )

@@ -29,6 +29,8 @@ class EngineStatus:
     kv_cached: int = 0
     requests: int = 0  # ended, in whatever way
     steps: int = 0
+    busy: int = 0  # sequences in these, added up
+    tokens_max: int = 0  # most that a sequence has held
     prompt_tokens: int = 0  # computed, without those found in the cache
     prompt_seconds: float = 0.0
     cached_tokens: int = 0  # found in the cache

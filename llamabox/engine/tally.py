@@ -53,6 +53,8 @@ class Tally:
             kv_used=memory.n_used,
             kv_cached=memory.n_cached,
             steps=s.steps + bool(works),
+            busy=s.busy + len(works),
+            tokens_max=max([s.tokens_max, *(len(w.sequence.tokens) for w in works)]),
             prompt_tokens=s.prompt_tokens + n_prompt,
             prompt_seconds=s.prompt_seconds + n_prompt * per_row,
             cached_tokens=scheduler.n_reused,

@@ -8,11 +8,16 @@ import falcon
 
 from llamabox.engine import Engine, GenerationRequest
 from llamabox.models import Lora
+from llamabox.server.access import Access
 from llamabox.server.admission import Admission
 from llamabox.server.embedding import Embeddings
+from llamabox.server.endpoints import Endpoints
 from llamabox.server.errors import NotSupported, Unavailable
+from llamabox.server.metrics import Metrics
 from llamabox.server.requests import Defaults
 from llamabox.server.running import Running
+
+OPEN, USUAL = Access(), Endpoints()
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,8 +41,16 @@ class Served:
 class ServerContext:
     """Shared by all HTTP threads."""
 
-    def __init__(self, admission: Admission, defaults: Defaults):
+    def __init__(
+        self,
+        admission: Admission,
+        defaults: Defaults,
+        access: Access = OPEN,
+        endpoints: Endpoints = USUAL,
+    ):
         self.admission, self.defaults = admission, defaults
+        self.access, self.endpoints = access, endpoints
+        self.metrics = Metrics(lambda: None if self.model is None else self.model.engine.status())
         self.started = int(time.time())
         self.model: Served | None = None
 
@@ -61,7 +74,8 @@ class ServerContext:
         """
         engine = self.served_text().engine
         self.admission.enter()
-        running = Running([], self.admission, req.env.get("waitress.client_disconnected", _never))
+        gone = req.env.get("waitress.client_disconnected", _never)
+        running = Running([], self.admission, gone, self.metrics, self.defaults.ping_s)
         try:
             for request in requests:
                 running.generations.append(engine.submit(request))

@@ -5,23 +5,38 @@ from typing import Any
 
 import falcon
 
-from llamabox.engine import EngineBusyError, GenerationError, RequestError
+from llamabox.engine import ContextLengthError, EngineBusyError, GenerationError, RequestError
 
 log = logging.getLogger(__name__)
 
 
 class ApiError(Exception):
-    """An error with a status of its own; `headers` go out with it."""
+    """An error with a status of its own; `headers` go out with it, `details` are further keys of its body."""
 
     status, type = 500, "server_error"
 
     def __init__(self, message: str, param: str | None = None, headers: dict[str, str] | None = None):
         super().__init__(message)
         self.message, self.param, self.headers = message, param, headers if headers is not None else {}
+        self.details: dict[str, Any] = {}
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """The JSON that tells of it."""
+        body = error_body(self.status, self.message, self.type, self.param)
+        return {"error": body["error"] | self.details}
 
 
 class BadRequest(ApiError):
     status, type = 400, "invalid_request_error"
+
+
+class Unauthorized(ApiError):
+    status, type = 401, "authentication_error"
+
+
+class NotFound(ApiError):
+    status, type = 404, "not_found_error"
 
 
 class BadContentType(ApiError):
@@ -30,6 +45,20 @@ class BadContentType(ApiError):
 
 class TooLarge(ApiError):
     status, type = 413, "invalid_request_error"
+
+
+class TooLong(ApiError):
+    """The prompt does not fit: `type` and the counts are llama-server's, `code` is what OpenAI's clients look for."""
+
+    status, type = 400, "exceed_context_size_error"
+
+    def __init__(self, error: ContextLengthError):
+        super().__init__(str(error), error.param)
+        self.details = {
+            "code": "context_length_exceeded",
+            "n_prompt_tokens": error.n_prompt,
+            "n_ctx": error.n_ctx,
+        }
 
 
 class NotSupported(ApiError):
@@ -58,6 +87,8 @@ def as_api_error(error: Exception) -> ApiError:
     """What an exception from below means to a client. Unknown ones are our fault: logged whole, told briefly."""
     if isinstance(error, ApiError):
         return error
+    if isinstance(error, ContextLengthError):
+        return TooLong(error)
     if isinstance(error, RequestError):
         return BadRequest(str(error), error.param)
     if isinstance(error, EngineBusyError):
@@ -87,7 +118,6 @@ def handle_error(req: falcon.Request, resp: falcon.Response, error: Exception, p
     """The one falcon error handler."""
     api_error = as_api_error(error)
     resp.status = api_error.status
-    body = error_body(api_error.status, api_error.message, api_error.type, api_error.param)
-    resp.media = {"type": "error", **body} if "/messages" in req.path else body  # Anthropic's clients look for a type
+    resp.media = api_error.body
     for name, value in api_error.headers.items():
         resp.set_header(name, value)

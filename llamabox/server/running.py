@@ -4,10 +4,11 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 
-from llamabox.engine import FinishEvent, Generation
+from llamabox.engine import FinishEvent, Generation, TextEvent
 from llamabox.engine.generation import Event
 from llamabox.server.admission import Admission
 from llamabox.server.errors import ClientGone, Unavailable
+from llamabox.server.metrics import Metrics
 
 POLL_S = 0.25  # how often a silent client is looked at
 log = logging.getLogger(__name__)
@@ -16,9 +17,19 @@ log = logging.getLogger(__name__)
 class Running:
     """Iterate for (choice, event); None comes at least every POLL_S while nothing happens. close() in any case."""
 
-    def __init__(self, generations: list[Generation], admission: Admission, gone: Callable[[], bool]):
-        self.generations = generations
-        self._admission, self._gone = admission, gone
+    def __init__(
+        self,
+        generations: list[Generation],
+        admission: Admission,
+        gone: Callable[[], bool],
+        metrics: Metrics,
+        ping_s: int = -1,
+    ):
+        """ping_s: how often a stream of these says something where there is nothing to say; -1: never"""
+        self.generations, self.ping_s = generations, ping_s
+        self._admission, self._gone, self._metrics = admission, gone, metrics
+        self._began = time.monotonic()
+        self._spoken: set[int] = set()  # choices that have a token
         self._closed = False
 
     def __iter__(self) -> Iterator[tuple[int, Event] | None]:
@@ -36,6 +47,10 @@ class Running:
                     del waiting[choice]
                     if event.reason == "cancelled":  # not by us: the engine is being closed
                         raise Unavailable("the server is shutting down")
+                    self._metrics.finished(event)
+                elif isinstance(event, TextEvent) and choice not in self._spoken:
+                    self._spoken.add(choice)
+                    self._metrics.first_token(time.monotonic() - self._began)
                 if event is not None:
                     silent = False
                     yield choice, event

@@ -22,7 +22,8 @@ def serve(settings: ServerSettings) -> int:
 
     Errors:  OSError when the address cannot be bound; what load_served raises
     """
-    context = ServerContext(Admission(settings.n_threads, settings.n_parallel), settings.defaults)
+    admission = Admission(settings.n_threads, settings.n_parallel)
+    context = ServerContext(admission, settings.defaults, settings.access, settings.endpoints)
     server = _bind(settings, context)
     stop = _Stop(server)
     loader = _Loader(context, settings, stop)

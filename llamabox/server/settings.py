@@ -3,7 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from llamabox.server.access import Access
 from llamabox.server.embedding import EmbeddingSettings
+from llamabox.server.endpoints import Endpoints
 from llamabox.server.requests import Defaults
 
 
@@ -40,4 +42,6 @@ class ServerSettings:
     warmup: bool = True
     chat_template: str | None = None
     chat_template_file: str | None = None
+    access: Access = Access()
+    endpoints: Endpoints = Endpoints()
     embeddings: EmbeddingSettings = EmbeddingSettings()

@@ -353,12 +353,6 @@ def test_environment(name, text, dest, value):
             "LLAMA_ARG_FLASH_ATTN: found 'yes', expected 1 or 0 (also true, on, enabled, false, off, disabled)",
         ),
         (
-            "LLAMA_ARG_METRICS",
-            "1",
-            "LLAMA_ARG_METRICS (--metrics) is not available in this version of llamabox: "
-            "the metrics endpoint arrives in a later release",
-        ),
-        (
             "LLAMA_ARG_MODEL_DRAFT",
             "x",
             "LLAMA_ARG_MODEL_DRAFT (--model-draft) is not available in this version of llamabox: "

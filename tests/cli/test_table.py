@@ -160,6 +160,7 @@ def test_help_shows_the_groups_in_order_and_every_flag():
         "server/images",
         "rpc-server",
         "server/chat",
+        "server/http",
         "llamabox",
     ]
     assert max(map(len, text.splitlines())) <= 120

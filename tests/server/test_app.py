@@ -239,10 +239,18 @@ def test_unknown_route_and_method(client):
     assert client.simulate_get(CHAT).status_code == 405 and "POST" in client.simulate_get(CHAT).headers["allow"]
 
 
-def test_context_overflow_is_a_400_before_any_byte(client):
+def test_context_overflow_is_a_400_before_any_byte_that_programs_can_read(client):
     for stream in (False, True):
         reply = post(client, COMPLETIONS, {"prompt": "x" * 300, "stream": stream})
         assert reply.status_code == 400 and "300 tokens" in reply.json["error"]["message"]
+        told = {key: reply.json["error"][key] for key in ("code", "type", "param", "n_prompt_tokens", "n_ctx")}
+        assert told == {
+            "code": "context_length_exceeded",
+            "type": "exceed_context_size_error",
+            "param": "prompt",
+            "n_prompt_tokens": 300,
+            "n_ctx": 200,
+        }
 
 
 def test_an_error_before_the_headers_is_a_500_and_after_them_an_event(client, context):
@@ -278,12 +286,12 @@ def test_a_client_that_is_gone_frees_its_generation(engine, context):
     assert all(g.cancelled.is_set() for g in engine.generations) and context.admission.open == 0
 
 
-def test_a_silent_stream_is_pinged_with_comments(client, monkeypatch):
-    monkeypatch.setattr("llamabox.server.sse.PING_S", 0.0)
-    looks = iter([False, False, True])
-    gone = {"waitress.client_disconnected": lambda: next(looks)}
-    reply = post(client, COMPLETIONS, {"prompt": "silence", "stream": True}, extras=gone)
-    assert reply.text == ": ping\n\n" * 2
+def test_a_silent_stream_is_pinged_with_comments(client):
+    for interval, pings in ((0, 2), (-1, 0), (30, 0)):
+        looks = iter([False, False, True])
+        gone = {"waitress.client_disconnected": lambda looks=looks: next(looks)}
+        body = {"prompt": "silence", "stream": True, "sse_ping_interval": interval}
+        assert post(client, COMPLETIONS, body, extras=gone).text == ": ping\n\n" * pings
 
 
 def test_the_request_id_is_in_the_log_lines(client, caplog):

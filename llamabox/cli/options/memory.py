@@ -219,7 +219,6 @@ ADAPTERS = (
         default=False,
         help="use Suffix/Prefix/Middle pattern for infill (instead of Prefix/Suffix/Middle) as some models prefer this "
         "(default: disabled)",
-        later="the infill endpoint arrives in a later release",
     ),
     Option("special", "-sp, --special", default=False, help="special tokens output enabled (default: false)"),
 )

@@ -125,14 +125,12 @@ SERVER = Group(
             default=False,
             help="enable prometheus compatible metrics endpoint (default: disabled)",
             env="LLAMA_ARG_METRICS",
-            later="the metrics endpoint arrives in a later release",
         ),
         Option(
             "infill",
             "--infill",
             default=False,
             help="enable infill endpoint (default: disabled)",
-            later="the infill endpoint arrives in a later release",
         ),
         Option(
             "embeddings",

@@ -9,6 +9,7 @@ from typing import Any
 
 from llamabox.cli.options.chat import CHAT
 from llamabox.cli.options.general import GENERAL
+from llamabox.cli.options.http import HTTP
 from llamabox.cli.options.images import IMAGES
 from llamabox.cli.options.memory import COMPLETION
 from llamabox.cli.options.option import Group, Option
@@ -52,4 +53,4 @@ class Table:
         return self.only(*(dest for dest in self.defaults if dest not in dests))
 
 
-ALL_OPTIONS = Table((GENERAL, SERVER, COMPLETION, SPECULATIVE, IMAGES, RPC_SERVER, CHAT, OWN))
+ALL_OPTIONS = Table((GENERAL, SERVER, COMPLETION, SPECULATIVE, IMAGES, RPC_SERVER, CHAT, HTTP, OWN))

@@ -1,7 +1,6 @@
 """Constrained answers: grammars and thinking budgets, as masks over the vocabulary."""
 
-from llamabox.engine.constrain.compiling import json_schema_lark
 from llamabox.engine.constrain.grammar import Grammar, ThinkingBudget, Trigger
-from llamabox.engine.constrain.nodes import GrammarError
+from llamabox.engine.constrain.schema import json_schema_lark
 
-__all__ = ["Grammar", "GrammarError", "ThinkingBudget", "Trigger", "json_schema_lark"]
+__all__ = ["Grammar", "ThinkingBudget", "Trigger", "json_schema_lark"]

@@ -8,10 +8,11 @@ from llamabox.server.chat.fields import ChatDefaults
 
 @dataclass(frozen=True)
 class Defaults:
-    """What a request that names no value gets: the command line's."""
+    """What a request that names no value gets: the command line's.  ping_s: of a silent stream; -1: none"""
 
     sampling: SamplingParams
     n_predict: int = -1
     special: bool = False
     cache_prompt: bool = True
+    ping_s: int = 30
     chat: ChatDefaults = ChatDefaults()

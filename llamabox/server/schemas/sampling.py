@@ -24,6 +24,7 @@ class SamplingFields(msgspec.Struct, kw_only=True):
 
     stream: bool | None = None
     stream_options: StreamOptions | None = None
+    sse_ping_interval: Count | None = None
     n_predict: Annotated[int, Meta(ge=-2, le=INT32)] | None = None
     stop: str | list[str] | None = None
     ignore_eos: bool | None = None

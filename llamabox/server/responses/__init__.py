@@ -1,1 +1,0 @@
-"""OpenAI's Responses API, stateless: a request becomes a chat request, chat chunks become typed events."""

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from llamabox.gguf import open_gguf
-from llamabox.kernels import BLOCK, Rows, make_step, open_backend
+from llamabox.kernels import BLOCK, Ops, Rows, make_step, open_backend
 from llamabox.kernels.kv import check_types
 from llamabox.models import LoadedModel, ModelError, ModelOptions, adapter_set, load_model
 from llamabox.models.pooling import pool
@@ -21,7 +21,7 @@ PREFILL_ROWS = 512  # rows of one forward pass in `logits` and `embed`
 
 def load(
     path: str | Path,
-    backend: str = "cpu",
+    backend: str | Ops = "cpu",
     cache_type_k: str = "f16",
     cache_type_v: str = "f16",
     lora: Sequence[Scaled] = (),
@@ -31,6 +31,7 @@ def load(
 ) -> "Model":
     """Open a GGUF file and make a Model of it. A file without a vocabulary loads too; its `.tokenizer` is None.
 
+    backend          a name, or the `.model.ops` of another Model, to run on the same threads
     lora             files of LoRA adapters, each alone or as (file, scale); `generate(lora=[(i, scale), ...])` chooses
                      others for one call, by their places in this list
     control_vectors  files of control vectors, in the same way, added after the layers (first, last) of
@@ -44,7 +45,8 @@ def load(
     threads, n_ctx = [options.pop(name, None) for name in ("threads", "threads_batch")], options.pop("n_ctx", None)
     maths = ModelOptions(**{"n_ctx_seq": n_ctx, **options})
     file = open_gguf(path, **reading)
-    model = load_model(file, open_backend(backend, *threads), maths)
+    ops = open_backend(backend, *threads) if isinstance(backend, str) else backend
+    model = load_model(file, ops, maths)
     loras, controls = [_scaled(item) for item in lora], [_scaled(item) for item in control_vectors]
     if loras or controls:
         opened = [(open_gguf(vector), scale) for vector, scale in controls]

@@ -9,7 +9,7 @@ from llamabox.cli.system import cpu_name, memory_bytes, usable_cpus
 
 log = logging.getLogger(__name__)
 
-GPU_ONLY = ("gpu_layers", "main_gpu", "split_mode", "tensor_split", "kv_offload")
+GPU_ONLY = ("gpu_layers", "main_gpu", "split_mode", "tensor_split", "kv_offload", "gpu_layers_draft")
 PRESENT = ("CPU",)
 
 
@@ -38,12 +38,13 @@ def describe_cpu() -> str:
 
 def check_devices(options: Options) -> None:
     """Refuse a device that is absent; warn once about options that only a GPU would use."""
-    for name in options.device if options.given("device") else ():
-        if name.lower() not in ("none", "cpu"):
-            raise OptionError(
-                f"{options.source('device')}: found {name!r}, expected none or a device that is present: "
-                f"{', '.join(PRESENT)}"
-            )
+    for dest in ("device", "device_draft"):
+        for name in getattr(options, dest) if options.given(dest) else ():
+            if name.lower() not in ("none", "cpu"):
+                raise OptionError(
+                    f"{options.source(dest)}: found {name!r}, expected none or a device that is present: "
+                    f"{', '.join(PRESENT)}"
+                )
     unused = [options.source(dest) for dest in GPU_ONLY if options.given(dest)]
     if unused:
         log.warning(

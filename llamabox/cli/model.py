@@ -38,12 +38,15 @@ def model_path(options: Options) -> Path:
 
     Errors:  OptionError when -m names no file
     """
-    if not options.given("model"):
-        return tiny_chat_path()
-    path = Path(options.model)
+    return file_of(options, "model") if options.given("model") else tiny_chat_path()
+
+
+def file_of(options: Options, dest: str) -> Path:
+    """The file that an option names. Errors: OptionError when there is none"""
+    path = Path(getattr(options, dest))
     if not path.is_file():
         found = "a folder" if path.is_dir() else "no regular file" if path.exists() else "no such file"
-        raise OptionError(f"{options.source('model')} {options.model}: found {found}, expected a GGUF file")
+        raise OptionError(f"{options.source(dest)} {path}: found {found}, expected a GGUF file")
     return path
 
 

@@ -11,6 +11,7 @@ from llamabox.cli.logs import set_up_logging
 from llamabox.cli.model import load_arguments, model_path, rope_arguments, sampling_arguments
 from llamabox.cli.options import ALL_OPTIONS, Options, parse_options
 from llamabox.cli.placement import apply_affinity
+from llamabox.cli.speculation import speculation_settings
 
 if TYPE_CHECKING:
     from llamabox.server.settings import ServerSettings
@@ -59,7 +60,7 @@ def server_settings(options: Options) -> "ServerSettings":
     """The options -> what the server needs to know. Errors: OptionError when -m names no file."""
     path = model_path(options)
 
-    from llamabox.engine.request import SamplingParams
+    from llamabox.engine.request import SamplingParams, SpeculativeParams
     from llamabox.server.chat.fields import ChatDefaults
     from llamabox.server.embedding import EmbeddingSettings
     from llamabox.server.endpoints import Endpoints
@@ -74,6 +75,7 @@ def server_settings(options: Options) -> "ServerSettings":
             special=options.special,
             cache_prompt=options.cache_prompt,
             ping_s=options.sse_ping_interval,
+            speculative=SpeculativeParams(options.draft_max, options.draft_min, options.draft_p_min),
             chat=ChatDefaults(
                 template_kwargs=template_kwargs(options),
                 enable_thinking=options.reasoning,
@@ -101,6 +103,7 @@ def server_settings(options: Options) -> "ServerSettings":
         lora_init_without_apply=options.lora_init_without_apply,
         rope_changed=bool(rope_arguments(options)),
         warmup=options.warmup,
+        speculation=speculation_settings(options),
         chat_template=options.chat_template,
         chat_template_file=options.chat_template_file,
         access=access(options),

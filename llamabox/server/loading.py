@@ -12,6 +12,7 @@ from llamabox.engine import Engine, EngineOptions, effective_context
 from llamabox.engine.checking import check_sampling
 from llamabox.models import ModelError
 from llamabox.server.context import Served
+from llamabox.server.drafting import speculation_options
 from llamabox.server.embedding import Embeddings, embedding_pooling
 from llamabox.server.settings import ServerSettings
 
@@ -42,6 +43,7 @@ def load_served(settings: ServerSettings) -> Served:
             continuous=settings.continuous,
             lora_scales=model.lora_scales,
         ),
+        speculation_options(settings.speculation, settings.defaults.speculative, model, n_ctx // settings.n_parallel),
     )
     if settings.lora_init_without_apply:
         engine.loras.set({})

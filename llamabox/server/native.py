@@ -17,6 +17,7 @@ def generation_settings(request: GenerationRequest, n_ctx: int) -> dict[str, Any
     settings["logit_bias"] = [[token, max(bias, _MOST_NEGATIVE)] for token, bias in request.sampling.logit_bias]
     settings |= {"n_predict": request.n_predict, "max_tokens": request.n_predict, "stop": list(request.stop)}
     settings["lora"] = [{"id": id, "scale": scale} for id, scale in request.lora or ()]
+    settings |= {f"speculative.{name}": value for name, value in asdict(request.speculative).items()}
     return settings | {"ignore_eos": request.ignore_eos, "n_ctx": n_ctx}
 
 

@@ -10,6 +10,20 @@ from llamabox.server.requests import Defaults
 
 
 @dataclass(frozen=True)
+class SpeculationSettings:
+    """What to draft with; see engine.SpeculationOptions. How long drafts are, Defaults.speculative says.
+
+    path  of the draft model, None: none; load: keyword arguments of llamabox.load for it
+    """
+
+    path: str | None = None
+    load: dict[str, Any] = field(default_factory=dict)
+    ngram_min: int = 0
+    static: str | None = None
+    dynamic: str | None = None
+
+
+@dataclass(frozen=True)
 class ServerSettings:
     """How to serve one model.
 
@@ -40,6 +54,7 @@ class ServerSettings:
     lora_init_without_apply: bool = False
     rope_changed: bool = False  # then n_ctx may pass the training context
     warmup: bool = True
+    speculation: SpeculationSettings | None = None
     chat_template: str | None = None
     chat_template_file: str | None = None
     access: Access = Access()

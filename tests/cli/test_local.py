@@ -234,6 +234,6 @@ WITHOUT_EFFECT = {
 def test_serve_reads_every_option_that_it_accepts(files, monkeypatch):
     monkeypatch.setattr("llamabox.server.serve.serve", lambda settings: 0)
     works = {option.dest for option in ALL_OPTIONS.options if not option.later or option.now}
-    recorder = Recorder(options("-m", files.model))
+    recorder = Recorder(options("-m", files.model, "-md", files.model, "--lookup-ngram-min", "1"))
     assert run_serve(recorder) == 0
     assert works - recorder.read == WITHOUT_EFFECT.keys()

@@ -206,8 +206,14 @@ def test_values(argv, dest, value):
             "--images is not available in this version of llamabox: images arrive in a later release",
         ),
         (
-            ["-md", "draft.gguf"],
-            "-md is not available in this version of llamabox: speculative decoding arrives in a later release",
+            ["--spec-draft-p-split", "0.1"],
+            "--spec-draft-p-split is an option of llama-server that llamabox does not have: "
+            "a draft is one sequence of tokens, it has no branches",
+        ),
+        (
+            ["--spec_ngram_mod_n_min=3"],
+            "--spec_ngram_mod_n_min is an option of llama-server that llamabox does not have: "
+            "of the kinds of n-gram lookup, llamabox has ngram-cache (--lookup-ngram-min)",
         ),
         (
             ["--keep", "5"],
@@ -306,7 +312,7 @@ def test_what_arrives_later_is_refused_by_name_and_never_ignored(option):
 
 def test_at_least_the_whole_groups_that_arrive_later_are_refused():
     titles = {group.title: group for group in ALL_OPTIONS.groups}
-    for title in ("server/completion/speculative", "server/images", "rpc-server"):
+    for title in ("server/images", "rpc-server"):
         assert all(option.later for option in titles[title].options)
 
 
@@ -353,10 +359,9 @@ def test_environment(name, text, dest, value):
             "LLAMA_ARG_FLASH_ATTN: found 'yes', expected 1 or 0 (also true, on, enabled, false, off, disabled)",
         ),
         (
-            "LLAMA_ARG_MODEL_DRAFT",
-            "x",
-            "LLAMA_ARG_MODEL_DRAFT (--model-draft) is not available in this version of llamabox: "
-            "speculative decoding arrives in a later release",
+            "LLAMA_ARG_SPEC_DRAFT_P_MIN",
+            "2",
+            "LLAMA_ARG_SPEC_DRAFT_P_MIN: found '2', expected a number from 0 to 1",
         ),
     ],
 )

@@ -308,7 +308,9 @@ def test_bounds_on_drafts_reach_the_engine_by_their_dotted_names(client, engine)
     post(client, COMPLETION, {"prompt": "x", "speculative.n_max": 3, "speculative.n_min": 1, "speculative.p_min": 0.5})
     assert engine.generations[0].request.speculative == SpeculativeParams(3, 1, 0.5)
     post(client, COMPLETION, {"prompt": "x"})
-    assert engine.generations[1].request.speculative == SpeculativeParams()
+    assert engine.generations[1].request.speculative == SpeculativeParams(16, 5, 0.9)
+    reply = post(client, COMPLETION, {"prompt": "x", "speculative.n_max": 3}).json["generation_settings"]
+    assert (reply["speculative.n_max"], reply["speculative.n_min"], reply["speculative.p_min"]) == (3, 5, 0.9)
 
 
 def test_timings_tell_of_drafts_where_there_were_any():

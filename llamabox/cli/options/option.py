@@ -25,6 +25,7 @@ class Option:
     now      values that work although `later` is set
     note     where llamabox differs from llama-box; printed after the help text
     aliases  further flags that are accepted and not printed
+    env_aliases  further variables, likewise
     action   "help", "version", "system_info" or "list_devices": the option ends parsing and asks for this instead
     """
 
@@ -41,6 +42,7 @@ class Option:
     now: frozenset[Any] = frozenset()
     note: str = ""
     aliases: tuple[str, ...] = ()
+    env_aliases: tuple[str, ...] = ()
     action: str = ""
 
     @cached_property

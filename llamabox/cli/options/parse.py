@@ -6,6 +6,7 @@ from typing import Any
 
 from llamabox.cli.options.option import Option
 from llamabox.cli.options.parsers import boolean, unescape
+from llamabox.cli.options.refused import REFUSED
 from llamabox.cli.options.table import ALL_OPTIONS, Table
 
 
@@ -96,6 +97,9 @@ def _unknown(table: Table, flag: str) -> str:
     known = ALL_OPTIONS.find(flag)
     if known is not None:
         return f"{flag} is an option of another command of llamabox, not of this one; --help lists those of this one"
+    why = REFUSED.get(flag.replace("_", "-"))
+    if why is not None:
+        return f"{flag} is an option of llama-server that llamabox does not have: {why}"
     close = difflib.get_close_matches(flag, table.by_flag, n=1, cutoff=0.7)
     return f"unknown option {_short(flag)}" + (f"; did you mean {close[0]}?" if close else "; --help lists all options")
 
@@ -152,11 +156,11 @@ def _store(option: Option, name: str, value: Any, values: dict[str, Any], source
 def _read_environment(table: Table, env: Mapping[str, str], values: dict[str, Any], sources: dict[str, str]) -> None:
     on_command_line = frozenset(sources)
     for option in table.options:
-        text = env.get(option.env, "") if option.env else ""
-        if not text or option.dest in on_command_line:
+        names = [name for name in (option.env, *option.env_aliases) if name is not None and env.get(name, "") != ""]
+        if not names or option.dest in on_command_line:
             continue
         parse = boolean if option.is_switch else option.parse[0]
-        _store(option, str(option.env), _parse(str(option.env), parse, text), values, sources)
+        _store(option, names[0], _parse(names[0], parse, env[names[0]]), values, sources)
 
 
 def _finish(options: Options) -> Options:

@@ -15,6 +15,8 @@ SPECULATIVE = Group(
             default=16,
             help="number of tokens to draft for speculative decoding (default: 16)",
             env="LLAMA_ARG_DRAFT_MAX",
+            aliases=("--spec-draft-n-max",),
+            env_aliases=("LLAMA_ARG_SPEC_DRAFT_N_MAX",),
         ),
         Option(
             "draft_min",
@@ -23,6 +25,8 @@ SPECULATIVE = Group(
             default=5,
             help="minimum number of draft tokens to use for speculative decoding (default: 5)",
             env="LLAMA_ARG_DRAFT_MIN",
+            aliases=("--spec-draft-n-min",),
+            env_aliases=("LLAMA_ARG_SPEC_DRAFT_N_MIN",),
         ),
         Option(
             "draft_p_min",
@@ -31,6 +35,8 @@ SPECULATIVE = Group(
             default=0.9,
             help="minimum speculative decoding probability (greedy) (default: 0.9)",
             env="LLAMA_ARG_DRAFT_P_MIN",
+            aliases=("--spec-draft-p-min",),
+            env_aliases=("LLAMA_ARG_SPEC_DRAFT_P_MIN",),
         ),
         Option(
             "model_draft",
@@ -38,6 +44,8 @@ SPECULATIVE = Group(
             (path,),
             help="draft model for speculative decoding (default: unused)",
             env="LLAMA_ARG_MODEL_DRAFT",
+            aliases=("--spec-draft-model",),
+            env_aliases=("LLAMA_ARG_SPEC_DRAFT_MODEL",),
         ),
         Option(
             "device_draft",
@@ -46,6 +54,7 @@ SPECULATIVE = Group(
             help="comma-separated list of devices to use for offloading the draft model (none = don't offload)\n"
             "use --list-devices to see a list of available devices",
             env="LLAMA_ARG_DEVICE_DRAFT",
+            aliases=("--spec-draft-device",),
         ),
         Option(
             "gpu_layers_draft",
@@ -53,11 +62,12 @@ SPECULATIVE = Group(
             (Integer(-1),),
             help="number of layers to store in VRAM for the draft model",
             env="LLAMA_ARG_N_GPU_LAYERS_DRAFT",
+            aliases=("--spec-draft-ngl",),
         ),
         Option(
             "lookup_ngram_min",
             "--lookup-ngram-min N",
-            (Integer(),),
+            (Integer(0, 4),),
             default=0,
             help="minimum n-gram size for lookup cache (default: 0, 0 = disabled)",
             env="LLAMA_ARG_LOOKUP_NGRAM_MIN",
@@ -86,5 +96,4 @@ SPECULATIVE = Group(
             note="one of none, mean, cls, last, rank",
         ),
     ),
-    later="speculative decoding arrives in a later release",
 )

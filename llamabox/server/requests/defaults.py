@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from llamabox.engine import SamplingParams
+from llamabox.engine import SamplingParams, SpeculativeParams
 from llamabox.server.chat.fields import ChatDefaults
 
 
@@ -15,4 +15,5 @@ class Defaults:
     special: bool = False
     cache_prompt: bool = True
     ping_s: int = 30
+    speculative: SpeculativeParams = SpeculativeParams(16, 5, 0.9)
     chat: ChatDefaults = ChatDefaults()

@@ -35,7 +35,7 @@ def generation_requests(
         cache_prompt=defaults.cache_prompt if body.cache_prompt is None else body.cache_prompt,
         lora=_lora(body),
         request_id=request_id,
-        speculative=SpeculativeParams(body.speculative_n_max, body.speculative_n_min, body.speculative_p_min),
+        speculative=_speculative(body, defaults.speculative),
     )
     seed = sampling.seed
     return [request] + [replace(request, sampling=replace(sampling, seed=seed + i)) for i in range(1, n)]
@@ -44,6 +44,11 @@ def generation_requests(
 def _lora(body: SamplingFields) -> tuple[tuple[int, float], ...] | None:
     """The adapters of this request alone; an empty list, as in llama-server, is as if it were absent."""
     return tuple((item.id, item.scale) for item in body.lora) if body.lora else None
+
+
+def _speculative(body: SamplingFields, defaults: SpeculativeParams) -> SpeculativeParams:
+    own = {name: getattr(body, f"speculative_{name}") for name in ("n_max", "n_min", "p_min")}
+    return replace(defaults, **{name: value for name, value in own.items() if value is not None})
 
 
 def _n_predict(body: SamplingFields, default: int) -> int:

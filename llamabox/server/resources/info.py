@@ -67,7 +67,13 @@ class Props:
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
         model, defaults, endpoints = self._context.served(), self._context.defaults, self._context.endpoints
-        request = GenerationRequest((0,), defaults.sampling, defaults.n_predict, cache_prompt=defaults.cache_prompt)
+        request = GenerationRequest(
+            (0,),
+            defaults.sampling,
+            defaults.n_predict,
+            cache_prompt=defaults.cache_prompt,
+            speculative=defaults.speculative,
+        )
         tokenizer, template = model.tokenizer, model.template
         resp.media = {
             "default_generation_settings": {

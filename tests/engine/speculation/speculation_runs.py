@@ -1,9 +1,14 @@
 """Runs of several requests through an engine with speculation, and drafts that are right as often as a test wants."""
 
+import sys
+from pathlib import Path
+
 import numpy as np
-from engine_fakes import N_VOCAB, FakeModel, FakeTokenizer
 
 from llamabox.engine import Engine, EngineOptions, FinishEvent, GenerationRequest, SamplingParams, SpeculationOptions
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from engine_fakes import END, N_VOCAB, FakeModel, FakeTokenizer  # noqa: E402, F401
 
 GREEDY = SamplingParams(temperature=0.0)
 PROMPTS = [tuple(1 + (7 * i + j) % 250 for j in range(n)) for i, n in enumerate((3, 31, 40, 64, 100))]

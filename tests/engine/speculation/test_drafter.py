@@ -2,8 +2,7 @@
 
 import numpy as np
 import pytest
-from engine_fakes import FakeModel
-from speculation_runs import GREEDY, PROMPTS, Unsure, make, run, texts
+from speculation_runs import GREEDY, PROMPTS, FakeModel, Unsure, make, run, texts
 
 from llamabox.engine import GenerationRequest, SamplingParams, SpeculativeParams
 from llamabox.engine.speculation.drafter import TOP, _share

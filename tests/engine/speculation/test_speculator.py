@@ -4,8 +4,7 @@ import logging
 import random
 
 import pytest
-from engine_fakes import END, FakeModel
-from speculation_runs import GREEDY, Cycle, Unsure, make, run, texts
+from speculation_runs import END, GREEDY, Cycle, FakeModel, Unsure, make, run, texts
 
 from llamabox.engine import GenerationRequest, RequestError, SamplingParams, SpeculationOptions, SpeculativeParams
 from llamabox.engine.speculation import NgramFileError

@@ -150,3 +150,11 @@ def test_serve_answers_and_stops_on_a_signal(server):
     assert process.returncode == 0
     assert log.count("no GPU is present: -ngl is without effect") == 1
     assert "SIGTERM" in log.splitlines()[-1]
+
+
+def test_serve_refuses_a_draft_model_of_another_vocabulary(model):
+    draft = str(ROOT / "llamabox" / "assets" / "tiny-chat.gguf")
+    done = llamabox("serve", "-m", model, "-md", draft, "--port", "0", "--backend", "numpy")
+    assert done.returncode == 2
+    errors = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1 and "draft model: its " in errors[0] and "expected that of the model" in errors[0]

@@ -1,8 +1,10 @@
-"""A llamabox server in a process of its own, and a client that streams from it, for the benchmarks beside this file."""
+"""llamabox's server or llama-server in a process of its own, and a client that streams from it, for the benchmarks."""
 
 import http.client
 import json
+import os
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -30,6 +32,39 @@ def served(model: str, *flags: str):
     finally:
         process.terminate()
         process.wait(30)
+
+
+@contextmanager
+def llama_served(folder: str, model: str, port: int, *flags: str):
+    """Start folder/llama-server on the port; yields a Server when /health says ok."""
+    command = [f"{folder}/llama-server", "-m", model, "--port", str(port), "--no-webui", *flags]
+    started = time.monotonic()
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    server = Server(process, port, command)
+    try:
+        while not _answers(server):
+            if process.poll() is not None:
+                raise RuntimeError(f"llama-server ended with code {process.returncode}")
+            time.sleep(0.05)
+        server.ready_s = time.monotonic() - started
+        yield server
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _answers(server: "Server") -> bool:
+    try:
+        return server.get("/health")[0] == 200
+    except OSError:
+        return False
+
+
+def free_port() -> int:
+    """A port that nobody listens on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 class Server:
@@ -72,3 +107,9 @@ class Server:
         with open(f"/proc/{self.process.pid}/status") as status:
             kib = next(int(line.split()[1]) for line in status if line.startswith("VmRSS:"))
         return kib * 1024
+
+    def cpu_seconds(self) -> float:
+        """Processor time of the server so far."""
+        with open(f"/proc/{self.process.pid}/stat") as stat:
+            fields = stat.read().rsplit(") ", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

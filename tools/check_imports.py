@@ -27,6 +27,7 @@ LAYERS = {
     "models": 3,
     "engine": 4,
     "api": 5,  # the Python face: llamabox.load
+    "grammar": 5,  # and grammars without a model
     "chat": 5,
     "server": 6,
     "cli": 7,

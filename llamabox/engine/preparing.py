@@ -3,11 +3,14 @@
 from functools import cached_property, lru_cache, partial
 
 from llamabox.engine.checking import check_request
+from llamabox.engine.constrain import GrammarError
+from llamabox.engine.constrain.constraint import Constraint
+from llamabox.engine.constrain.constraints import Constraints
 from llamabox.engine.generation import Generation
 from llamabox.engine.loras import LoraScales
 from llamabox.engine.options import EngineOptions
 from llamabox.engine.probabilities import Probabilities
-from llamabox.engine.request import GenerationRequest
+from llamabox.engine.request import GenerationRequest, RequestError
 from llamabox.engine.sampling import Sampler
 from llamabox.engine.sampling.dry import Breakers, find_breakers
 from llamabox.engine.sequence import Sequence
@@ -21,6 +24,7 @@ class Preparation:
         self._n_vocab, self._n_seq, self._tokenizer = model.config.n_vocab, options.n_seq, tokenizer
         self._loras = loras
         self._end_ids = frozenset() if tokenizer is None else tokenizer.end_ids
+        self._constraints = Constraints(tokenizer, lambda: self._pieces)
         self._breakers = lru_cache(maxsize=32)(self._find_breakers)
 
     def sequence(self, generation: Generation) -> Sequence:
@@ -34,7 +38,8 @@ class Preparation:
         banned = self._end_ids if request.ignore_eos else frozenset()
         sampling = request.sampling
         breakers = self._breakers(sampling.dry_sequence_breakers) if sampling.dry_multiplier != 0 else None
-        sampler = Sampler(sampling, request.prompt, self._n_vocab, self._n_seq, banned, breakers)
+        constraint = self._constraint(request)
+        sampler = Sampler(sampling, request.prompt, self._n_vocab, self._n_seq, banned, breakers, constraint)
         output, probabilities = self._output(request), self._probabilities(request)
         return Sequence(generation, sampler, output, self._end_ids, self._n_seq, adapters, probabilities)
 
@@ -46,6 +51,18 @@ class Preparation:
             return Probabilities(request.n_probs, request.post_sampling_probs, lambda id: b"")
         piece = partial(self._tokenizer.piece, special=request.special)
         return Probabilities(request.n_probs, request.post_sampling_probs, piece)
+
+    def _constraint(self, request: GenerationRequest) -> Constraint | None:
+        grammar, budget = request.grammar, request.reasoning_budget
+        if grammar is None and budget is None:
+            return None
+        field = "reasoning_budget" if grammar is None else "json_schema" if grammar.kind == "json_schema" else "grammar"
+        if self._tokenizer is None:
+            raise RequestError(f"{field}: this model has no vocabulary, so its answers have no text", field)
+        try:
+            return self._constraints.constraint(grammar, budget)
+        except GrammarError as error:
+            raise RequestError(f"{field}: {error}", field) from None
 
     def _output(self, request: GenerationRequest) -> TextOutput:
         """What makes text of the request's tokens."""

@@ -120,6 +120,8 @@ class Sequence:
             self.finish("eos")
         elif stop is not None:
             self._send_finish("word", stop, truncated=False)
+        elif self.sampler.is_over:
+            self.finish("eos")
         elif limited:
             self._send_finish("limit", "", truncated=False)
         elif full or self.n_predicted == self.request.n_predict:

@@ -136,9 +136,9 @@ class Stepper:
         """Sample a token, and the one after it for as long as the draft had guessed it. True when the last was among
         them."""
         sequence, n_right = work.sequence, 0
-        if sequence.request.n_predict == 0:
+        if sequence.request.n_predict == 0 or sequence.sampler.is_over:
             self._check_finite(work, logits)
-            sequence.finish("limit")
+            sequence.finish("eos" if sequence.sampler.is_over else "limit")
             return True
         self.tally.drafted(sequence, len(work.draft))
         for guess, row in zip((*work.draft, None), logits, strict=True):

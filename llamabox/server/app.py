@@ -14,8 +14,10 @@ from llamabox.server.resources.completions import Completion, Completions
 from llamabox.server.resources.embeddings import EmbeddingsResource, NativeEmbeddings
 from llamabox.server.resources.info import Health, MetricsText, Models, Props, Root
 from llamabox.server.resources.loras import LoraAdapters
+from llamabox.server.resources.messages import CountTokens, Messages
 from llamabox.server.resources.rerank import PATHS as RERANK_PATHS
 from llamabox.server.resources.rerank import Rerank
+from llamabox.server.resources.responses import Responses, ResponsesInputTokens
 from llamabox.server.resources.tokens import Detokenize, Tokenize
 
 
@@ -46,6 +48,10 @@ def create_app(context: ServerContext) -> falcon.App:
     app.add_route("/lora-adapters", LoraAdapters(context))
     app.add_route("/tokenize", Tokenize(context))
     app.add_route("/detokenize", Detokenize(context))
+    _both(app, "/responses", Responses(context))
+    _both(app, "/responses/input_tokens", ResponsesInputTokens(context))
+    _both(app, "/messages", Messages(context))
+    _both(app, "/messages/count_tokens", CountTokens(context))
     app.add_route("/apply-template", ApplyTemplate(context))
     return app
 

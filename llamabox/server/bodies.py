@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from typing import TypeVar, get_origin
+from typing import Any, TypeVar, get_origin
 
 import falcon
 import msgspec
@@ -45,6 +45,11 @@ def decode(data: bytes, kind: type[Body]) -> Body:
     container, name = (list, "array") if get_origin(kind) is list else (dict, "object")
     if not isinstance(document, container):
         raise BadRequest(f"body: found {type(document).__name__}, expected a JSON {name}")
+    return convert_body(document, kind)
+
+
+def convert_body(document: Any, kind: type[Body]) -> Body:
+    """Decoded JSON as a `kind`; BadRequest names the field that does not fit."""
     try:
         return msgspec.convert(document, kind)
     except msgspec.ValidationError as error:

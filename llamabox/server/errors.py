@@ -118,6 +118,7 @@ def handle_error(req: falcon.Request, resp: falcon.Response, error: Exception, p
     """The one falcon error handler."""
     api_error = as_api_error(error)
     resp.status = api_error.status
-    resp.media = api_error.body
+    body = api_error.body
+    resp.media = {"type": "error", **body} if "/messages" in req.path else body  # Anthropic's clients look for a type
     for name, value in api_error.headers.items():
         resp.set_header(name, value)

@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
@@ -12,14 +14,41 @@ from llamabox.server.running import Running
 HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 
 
+@dataclass(frozen=True)
+class Framing:
+    """How a chunk becomes an event.
+
+    named  the chunk's `type` is the event's name too
+    done   the stream ends with data: [DONE]
+    """
+
+    named: bool = False
+    done: bool = True
+
+    def event(self, chunk: dict[str, Any]) -> bytes:
+        name = f"event: {chunk['type']}\n".encode() if self.named else b""
+        return name + b"data: " + msgspec.json.encode(chunk) + b"\n\n"
+
+    def error(self, error: Exception) -> bytes:
+        body = as_api_error(error).body
+        return (
+            b"event: error\ndata: " + msgspec.json.encode({"type": "error", **body} if self.named else body) + b"\n\n"
+        )
+
+
+OPENAI, PLAIN, NAMED = Framing(), Framing(done=False), Framing(named=True, done=False)
+
+
 class EventStream:
     """A WSGI body. It is an object, since a bare generator closed before its first item never runs its `finally`."""
 
-    def __init__(self, running: Running, chunks: Iterable[dict | None], id: str, ping_s: int, done: bool = True):
-        """chunks: dicts to send; None when nothing happened for a moment. ping_s: -1: never. done: end with [DONE]"""
+    def __init__(
+        self, running: Running, chunks: Iterable[dict | None], id: str, ping_s: int, framing: Framing = OPENAI
+    ):
+        """chunks: dicts to send; None when nothing happened for a moment. ping_s: -1: never"""
         self._running = running
         self._id, self._ping_s = id, ping_s
-        self._bytes = self._encode(iter(chunks), done)
+        self._bytes = self._encode(iter(chunks), framing)
 
     def __iter__(self) -> Iterator[bytes]:
         return self
@@ -34,12 +63,12 @@ class EventStream:
     def close(self) -> None:
         self._running.close()
 
-    def _encode(self, chunks: Iterator[dict | None], done: bool) -> Iterator[bytes]:
+    def _encode(self, chunks: Iterator[dict | None], framing: Framing) -> Iterator[bytes]:
         spoken = time.monotonic()
         try:
             for chunk in chunks:
                 if chunk is not None:
-                    yield b"data: " + msgspec.json.encode(chunk) + b"\n\n"
+                    yield framing.event(chunk)
                     spoken = time.monotonic()
                 elif 0 <= self._ping_s <= time.monotonic() - spoken:
                     yield b": ping\n\n"
@@ -47,7 +76,7 @@ class EventStream:
         except ClientGone:
             return
         except Exception as error:  # the status line is long gone: whatever broke is told as an event, then the end
-            yield (b"event: error\ndata: " + msgspec.json.encode(as_api_error(error).body) + b"\n\n")
+            yield framing.error(error)
             return
-        if done:
+        if framing.done:
             yield b"data: [DONE]\n\n"

@@ -60,6 +60,11 @@ class Tokenizer:
         self._shown_pieces: dict[int, bytes] = {}
         self._plain_pieces: dict[int, bytes] = {}
 
+    @property
+    def control_ids(self) -> list[int]:
+        """The tokens that `decode` leaves out unless it is told to show them, rising."""
+        return self.vocab.ids_of_kind(SHOWN_ON_REQUEST)
+
     def encode(self, text: str, add_special: bool = True, parse_special: bool = False) -> list[int]:
         """The token ids of `text`.
 

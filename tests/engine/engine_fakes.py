@@ -60,6 +60,7 @@ class FakeTokenizer:
 
     n_vocab = N_VOCAB
     end_ids = frozenset([END])
+    control_ids = (END,)
 
     def piece(self, id, special=True):
         return chr(ord("a") + id % 26).encode()

@@ -5,6 +5,7 @@ from functools import partial
 
 import numpy as np
 
+from llamabox.engine.constrain.constraint import Constraint
 from llamabox.engine.request import DEFAULT_SAMPLERS, GenerationError, SamplingParams
 from llamabox.engine.sampling import filters
 from llamabox.engine.sampling.candidates import Candidates, draw
@@ -23,6 +24,7 @@ class Sampler:
     n_ctx     tokens of the sequence's context, which a last_n of -1 stands for
     banned    ids that are never chosen (ignore_eos)
     breakers  see dry.find_breakers
+    constraint  what the answer has to be; the filters see no token that it does not allow
     left      the candidates that the last token was drawn from
     """
 
@@ -36,7 +38,9 @@ class Sampler:
         n_ctx: int,
         banned: frozenset[int] = frozenset(),
         breakers: Breakers | None = None,
+        constraint: Constraint | None = None,
     ):
+        self._constraint = constraint
         self._params, self._n_ctx = params, n_ctx
         self._rng = np.random.default_rng(None if params.seed in (None, -1) else params.seed % 2**64)
         bias = [*params.logit_bias, *((id, -np.inf) for id in sorted(banned))]
@@ -51,6 +55,11 @@ class Sampler:
         else:
             self._filters = [partial(filters.temperature, t=params.temperature)]
             self._mirostat = Mirostat(params.mirostat, params.mirostat_tau, params.mirostat_eta, n_vocab)
+
+    @property
+    def is_over(self) -> bool:
+        """The answer is all that its constraint allows: no token can come after it."""
+        return self._constraint is not None and self._constraint.is_over
 
     def sample(self, logits: np.ndarray) -> int:
         """The next token.  logits f32 (V,), not changed.
@@ -68,14 +77,15 @@ class Sampler:
         token = c.token(index)
         for history in self._histories:
             history.accept(token)
+        if self._constraint is not None:
+            self._constraint.accept(token)
         return token
 
     def _candidates(self, logits: np.ndarray) -> Candidates:
         """What the chain leaves of them."""
-        logits = self._biased(logits)
-        if logits.max() == -np.inf:
-            raise GenerationError("no token can be chosen: logit_bias excludes all of them")
-        c = Candidates(None, logits)
+        c = self._allowed(self._biased(logits))
+        if len(c) == 0 or c.logits.max() == -np.inf:
+            raise GenerationError("no token can be chosen: logit_bias or ignore_eos excludes all that may come next")
         for apply in self._filters:
             c = apply(c)
         return c if self._mirostat is None else self._mirostat.candidates(c)
@@ -86,6 +96,11 @@ class Sampler:
         logits = logits.copy()
         np.add.at(logits, self._bias_ids, self._bias)  # an id may be named twice
         return logits
+
+    def _allowed(self, logits: np.ndarray) -> Candidates:
+        """The tokens that may come next."""
+        ids = None if self._constraint is None else self._constraint.allowed
+        return Candidates(None, logits) if ids is None else Candidates(ids, logits[ids])
 
     def _filter(self, name: str, prompt: Sequence[int], breakers: Breakers | None) -> Filter:
         """One stage of the chain."""

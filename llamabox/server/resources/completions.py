@@ -11,6 +11,7 @@ from llamabox.server.requests import generation_requests
 from llamabox.server.resources.replies import includes_usage, reply_openai, reply_stream, reply_whole
 from llamabox.server.resources.tokens import the_tokenizer
 from llamabox.server.schemas import CompletionBody, CompletionsBody
+from llamabox.server.sse import PLAIN
 
 
 class Completion:
@@ -27,7 +28,8 @@ class Completion:
         format = NativeFormat(model.alias, requests[0], model.n_ctx)
         running = self._context.run(requests, req)
         if body.stream is True:
-            reply_stream(resp, body, running, format.chunks(running), req.context.id, done=False)
+            chunks = format.chunks(running)
+            reply_stream(resp, running, chunks, req.context.id, PLAIN, body.sse_ping_interval)
         else:
             reply_whole(resp, running, format.whole)
 

@@ -7,14 +7,14 @@ import falcon
 
 from llamabox.server.formats import OpenAIFormat
 from llamabox.server.running import Running
-from llamabox.server.schemas import OpenAIFields, SamplingFields
-from llamabox.server.sse import HEADERS, EventStream
+from llamabox.server.schemas import OpenAIFields
+from llamabox.server.sse import HEADERS, OPENAI, EventStream, Framing
 
 
 def reply_openai(resp: falcon.Response, body: OpenAIFields, format: OpenAIFormat, running: Running, id: str) -> None:
     """Both OpenAI endpoints end here."""
     if body.stream is True:
-        reply_stream(resp, body, running, format.chunks(running), id)
+        reply_stream(resp, running, format.chunks(running), id, ping_s=body.sse_ping_interval)
     else:
         reply_whole(resp, running, format.whole)
 
@@ -26,17 +26,17 @@ def includes_usage(body: OpenAIFields) -> bool:
 
 def reply_stream(
     resp: falcon.Response,
-    body: SamplingFields,
     running: Running,
     chunks: Iterable[dict | None],
     id: str,
-    done: bool = True,
+    framing: Framing = OPENAI,
+    ping_s: int | None = None,
 ) -> None:
     resp.content_type = "text/event-stream; charset=utf-8"
     for name, value in HEADERS.items():
         resp.set_header(name, value)
-    ping_s = running.ping_s if body.sse_ping_interval is None else body.sse_ping_interval
-    resp.stream = EventStream(running, chunks, id, ping_s, done)
+    ping_s = running.ping_s if ping_s is None else ping_s
+    resp.stream = EventStream(running, chunks, id, ping_s, framing)
 
 
 def reply_whole(resp: falcon.Response, running: Running, whole: Callable[[Running], dict[str, Any]]) -> None:

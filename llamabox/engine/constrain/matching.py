@@ -1,0 +1,33 @@
+"""llguidance's matcher for one grammar: built within bounds, its errors made ours."""
+
+from functools import cache
+
+import llguidance
+
+from llamabox.engine.constrain.compiling import grammar_lark
+from llamabox.engine.constrain.grammar import Grammar
+from llamabox.engine.constrain.nodes import GrammarError
+from llamabox.engine.constrain.vocabulary import Vocabulary
+
+OPTIONS_MARK = "%llguidance"
+
+
+def build_matcher(grammar: Grammar, vocabulary: Vocabulary) -> llguidance.LLMatcher:
+    """A matcher at the beginning of a sentence.
+
+    Errors:  GrammarError
+    """
+    lark = grammar_lark(grammar, vocabulary.token_id, vocabulary.special_texts)
+    if OPTIONS_MARK not in lark:
+        lark = f'{OPTIONS_MARK} {{"no_forcing": true}}\n{lark}'  # any tokens may spell a text that is certain to come
+    source = llguidance.LLMatcher.grammar_from_lark(lark)
+    matcher = llguidance.LLMatcher(vocabulary.tokenizer, source, log_level=0, limits=limits())
+    if matcher.is_error():
+        raise GrammarError(f"it cannot be compiled: {matcher.get_error()[:400]}")
+    return matcher
+
+
+@cache
+def limits() -> llguidance.LLParserLimits:
+    """Bounds on what one grammar may cost, to build and for each token; past them there is an error."""
+    return llguidance.LLParserLimits(verbose_errors=False)

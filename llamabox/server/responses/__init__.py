@@ -1,0 +1,1 @@
+"""OpenAI's Responses API, stateless: a request becomes a chat request, chat chunks become typed events."""

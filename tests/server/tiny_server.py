@@ -1,0 +1,31 @@
+"""A server on a real socket with the chat model that ships, for the tests that need a model."""
+
+from contextlib import contextmanager
+from pathlib import Path
+
+from test_sockets import running
+
+from llamabox.assets import tiny_chat_path
+from llamabox.engine import SamplingParams
+from llamabox.server.admission import Admission
+from llamabox.server.context import ServerContext
+from llamabox.server.loading import load_served
+from llamabox.server.requests import Defaults
+from llamabox.server.settings import ServerSettings
+
+TEMPLATES = Path(__file__).resolve().parents[2] / "conformance" / "templates"
+QWEN3 = (TEMPLATES / "Qwen-Qwen3-0.6B.jinja").read_text(encoding="utf-8")
+
+
+@contextmanager
+def tiny_server(**settings):
+    """Yields its port."""
+    defaults = Defaults(SamplingParams())
+    chosen = ServerSettings(
+        str(tiny_chat_path()), defaults, **{"n_parallel": 2, "load": {"backend": "numpy"}, "warmup": False, **settings}
+    )
+    context = ServerContext(Admission(-1, chosen.n_parallel), defaults)
+    context.model = load_served(chosen)
+    with running(context) as port:
+        yield port
+    context.model.engine.close(timeout_s=5)

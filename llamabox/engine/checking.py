@@ -61,6 +61,12 @@ def check_request(request: GenerationRequest, n_vocab: int, n_seq: int) -> None:
     if len(request.prompt) >= n_seq:
         raise ContextLengthError(len(request.prompt), n_seq)
     _check_number("n_predict", request.n_predict, -2, INT32, int)
+    _check_number("id_slot", request.id_slot, -1, INT32, int)
+    _check_number("n_keep", request.n_keep, -1, INT32, int)
+    _check_number("n_discard", request.n_discard, 0, INT32, int)
+    _check_number("n_cache_reuse", request.n_cache_reuse, 0, INT32, int)
+    if request.tokens_per_second is not None:
+        _check_number("tokens_per_second", request.tokens_per_second, 1e-3, None, (int, float))
     if len(request.stop) > MAX_STOPS:
         raise RequestError(f"stop: found {len(request.stop)} texts, expected at most {MAX_STOPS}", "stop")
     for stop in request.stop:

@@ -42,6 +42,8 @@ class Engine:
 
     def __init__(self, model, tokenizer, options: EngineOptions, speculation: SpeculationOptions | None = None):
         self.model, self.tokenizer, self.options = model, tokenizer, options
+        if options.context_shift and self.generates and model.key_ropes is None:
+            log.warning("context shift is off: %s keeps positions that cannot be moved", model.arch)
         self.loras = LoraScales(options.lora_scales)
         self._preparation = Preparation(model, tokenizer, options, self.loras)
         self._stepper = Stepper(model, options, self._ended, speculation)
@@ -174,7 +176,7 @@ class Engine:
                 self._embedder.fail_all(error)
                 continue
             if not worked and not (self._closing and self._n_open == 0):
-                self._wake.wait()
+                self._wake.wait(self._stepper.pause_s)
         self._stepper.close()
 
     def _embedded(self) -> None:

@@ -12,6 +12,12 @@ A full block is shared by reference count. The block in which two prompts part i
 still filling it, and overwritten from the first token that differs: reuse is exact to the token. A block nobody
 references stays as cache until its room is needed, least recently used first, and the end of a prefix before its
 beginning.
+
+Cell i of a table always holds position i. A context shift (`shift`) and the reuse of chunks from further on (`reuse`)
+therefore move cells to where they now belong, and have their keys turned: never in a block that somebody else holds.
+
+Rolling back: what was written behind the first n tokens of a sequence is void as soon as the next `publish` or `close`
+says n; blocks that `grow` gave stay with the table, to be overwritten. Published tokens cannot be taken back.
 """
 
 from array import array
@@ -51,11 +57,21 @@ class Table:
 
 
 class KVMemory:
-    """Blocks 0 .. n_blocks-1 and who holds them. copy(source, target) copies the contents of a block."""
+    """Blocks 0 .. n_blocks-1 and who holds them.
 
-    def __init__(self, n_blocks: int, copy: Callable[[int, int], None]):
+    copy(source, target)            copies the contents of a block
+    move(sources, targets, deltas)  copies cells (block * BLOCK + offset, lists of equal length) that may overlap, their
+                                    keys turned by so many positions; None: neither `shift` nor `reuse` is called
+    """
+
+    def __init__(
+        self,
+        n_blocks: int,
+        copy: Callable[[int, int], None],
+        move: Callable[[list[int], list[int], list[int]], None] | None = None,
+    ):
         self.n_blocks = n_blocks
-        self._copy = copy
+        self._copy, self._move = copy, move
         self._free = list(range(n_blocks - 1, -1, -1))
         self._roots: dict[Hashable, Node] = {}
         self._cached: OrderedDict[Node, None] = OrderedDict()  # nodes with no references, least recently used first
@@ -167,6 +183,99 @@ class KVMemory:
             root = self._roots[tree] = Node(-1, (), None)  # type: ignore[arg-type]
         return root
 
+    def fits(self, tokens: Sequence[int], n_tokens: int, share: bool, tree: Hashable = ()) -> bool:
+        """Whether a new sequence that begins with tokens could now be opened and grow to n_tokens."""
+        chain = self._find(tokens, self._root(tree))[0] if share else []
+        available = len(self._free) + len(self._cached) - sum(node.refs == 0 for node in chain)
+        return -(-n_tokens // BLOCK) - len(chain) <= available
+
+    def shift(self, table: Table, n_keep: int, n_discard: int, n_computed: int) -> bool:
+        """Drop the n_discard tokens behind the first n_keep of n_computed: those after them move up.
+
+        What moves was computed with the dropped tokens in sight, so it is nobody else's from now on: behind the kept
+        blocks the table leaves the tree.  False, and nothing changed, when there is no room to copy shared blocks
+        """
+        self._forget(table)
+        first, n_left = n_keep // BLOCK, n_computed - n_discard
+        n_shared = sum(node.refs > 1 for node in table.nodes[first:])  # the parents of a shared node are shared too
+        own = table.blocks[first + n_shared :]
+        n_wanted = -(-n_left // BLOCK) - first
+        if n_wanted - len(own) > len(self._free) + len(self._cached):
+            return False
+        old = list(table.blocks)
+        for node in reversed(table.nodes[first + n_shared :]):
+            self._detach(node)
+        for node in table.nodes[first : first + n_shared]:
+            node.refs -= 1
+        del table.nodes[first:], table.blocks[first:]
+        table.share, table.tail = False, ()
+        table.blocks.extend(own[:n_wanted])
+        self.grow(table, n_left)
+        kept = range(first * BLOCK, n_keep if n_shared > 0 else first * BLOCK)  # of a shared block: copied as it is
+        moved = range(n_keep, n_left)
+        self._move_cells(
+            [_cell(old, i) for i in kept] + [_cell(old, i + n_discard) for i in moved],
+            [_cell(table.blocks, i) for i in (*kept, *moved)],
+            [0] * len(kept) + [-n_discard] * len(moved),
+        )
+        self._free.extend(own[n_wanted:])
+        return True
+
+    def reuse(
+        self, table: Table, n_computed: int, tokens: Sequence[int], before: Sequence[int], n_min: int, tree: Hashable
+    ) -> int:
+        """Fill the table of a sequence, after the first n_computed of its tokens, with what an earlier one computed of
+        the same tokens in another place, in chunks of at least n_min -> how many leading tokens it now has.
+
+        before  the tokens of the earlier sequence
+        Source: llama-server's --cache-reuse
+        """
+        nodes, n_held = self.held(before, tree)
+        chunks = _equal_chunks(tokens[: len(tokens) - 1], before[:n_held], n_computed, n_min)
+        for node in nodes:
+            self._take(node)  # so that making room cannot evict it
+        blocks = [node.block for node in nodes]
+        for start, place, count in chunks:
+            if not self.grow(table, start + count):
+                break
+            cells = range(start, start + count)
+            shift = start - place
+            sources = [_cell(blocks, i - shift) for i in cells]
+            self._move_cells(sources, [_cell(table.blocks, i) for i in cells], [shift] * count)
+            n_computed = start + count
+        for node in reversed(nodes):
+            self._release(node)
+        return n_computed
+
+    def held(self, tokens: Sequence[int], tree: Hashable = ()) -> tuple[list[Node], int]:
+        """The nodes of the tree that hold the beginning of tokens, and how many of these."""
+        chain, _, last, n_more = self._find([*tokens, -1], self._root(tree))
+        return (chain, len(chain) * BLOCK) if last is None else ([*chain, last], len(chain) * BLOCK + n_more)
+
+    def forget(self, tokens: Sequence[int], tree: Hashable = ()) -> None:
+        """Free the cached blocks of these tokens, from the last to the first that serves others too."""
+        for node in reversed(self.held(tokens, tree)[0]):
+            if node.refs > 0 or node.children:
+                return
+            del self._cached[node]
+            self._detach(node)
+            self._free.append(node.block)
+
+    def _move_cells(self, sources: list[int], targets: list[int], deltas: list[int]) -> None:
+        assert self._move is not None
+        if sources:
+            self._move(sources, targets, deltas)
+
+    def _detach(self, node: Node) -> None:
+        """Take a node out of the tree, with the cached ones that build on it; its block is the caller's."""
+        del node.parent.children[node.tokens]
+        below = list(node.children.values())
+        while below:
+            cached = below.pop()
+            del self._cached[cached]
+            self._free.append(cached.block)
+            below.extend(cached.children.values())
+
     def _find(self, tokens: Sequence[int], node: Node) -> tuple[list[Node], int | None, Node | None, int]:
         """The chain of full blocks that tokens begin with; the block that matches furthest after it, its node if it is
         in the tree, and how far."""
@@ -240,3 +349,33 @@ def common_prefix(a: Sequence[int], b: Sequence[int]) -> int:
         start += BLOCK
     end = min(start + BLOCK, limit)
     return next((i for i in range(start, end) if a[i] != b[i]), min(end, limit))
+
+
+def _cell(blocks: Sequence[int], position: int) -> int:
+    return blocks[position // BLOCK] * BLOCK + position % BLOCK
+
+
+def _equal_chunks(tokens: Sequence[int], before: Sequence[int], n_past: int, n_min: int) -> list[tuple[int, int, int]]:
+    """Chunks of tokens from n_past on, one behind the other, each found in before, ever further on: (where in tokens,
+    where in before, length at least n_min)."""
+    text, chunks, place = array("i", before).tobytes(), [], n_past
+    while n_past + n_min <= len(tokens):
+        place = _find_aligned(text, array("i", tokens[n_past : n_past + n_min]).tobytes(), place)
+        if place < 0:
+            break
+        count = n_min
+        while n_past + count < len(tokens) and place + count < len(before):
+            if tokens[n_past + count] != before[place + count]:
+                break
+            count += 1
+        chunks.append((n_past, place, count))
+        place, n_past = place + count, n_past + count
+    return chunks
+
+
+def _find_aligned(text: bytes, part: bytes, start: int) -> int:
+    """Where in the int32s of text those of part stand, from the start-th on; -1: nowhere."""
+    at = text.find(part, 4 * start)
+    while at >= 0 and at % 4 != 0:
+        at = text.find(part, at + 1)
+    return at // 4

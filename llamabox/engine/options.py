@@ -4,6 +4,7 @@ import logging
 from dataclasses import dataclass
 
 from llamabox.engine.request import RequestError
+from llamabox.kernels import BLOCK
 
 log = logging.getLogger(__name__)
 
@@ -12,8 +13,12 @@ log = logging.getLogger(__name__)
 class EngineOptions:
     """How an Engine runs; checked when it is made.
 
-    n_ctx         tokens of KV memory in all (-c); a sequence holds n_ctx // n_parallel of them
+    n_ctx         tokens of KV memory in all (-c); a sequence holds at most n_seq of them
     n_parallel    sequences that run at once (-np)
+    kv_unified    False: n_seq is n_ctx // n_parallel, and there is always room for as many. True: it is n_ctx; when
+                  memory is full, the youngest sequence gives way and is computed anew later
+    context_shift a full context drops tokens and goes on, where the model allows it; otherwise it ends the answer
+    similarity    see Slots
     n_batch, n_ubatch  most rows of one step; the smaller of the two counts (-b, -ub)
     continuous    False: one request at a time (-nocb)
     max_queue     requests that may wait; more are refused with EngineBusyError
@@ -31,6 +36,9 @@ class EngineOptions:
     max_queue: int = 256
     max_step_s: float = 0.5
     lora_scales: tuple[float, ...] = ()
+    kv_unified: bool = False
+    context_shift: bool = False
+    similarity: float = 0.5
 
     def __post_init__(self):
         for name in ("n_ctx", "n_parallel", "n_batch", "n_ubatch", "max_queue", "max_step_s"):
@@ -46,7 +54,13 @@ class EngineOptions:
     @property
     def n_seq(self) -> int:
         """Tokens that one sequence may hold, prompt and answer together."""
-        return self.n_ctx // self.n_parallel
+        return self.n_ctx if self.kv_unified else self.n_ctx // self.n_parallel
+
+    @property
+    def n_blocks(self) -> int:
+        """Blocks of KV memory: one sequence always fits, and without kv_unified n_parallel of them do."""
+        n_blocks = -(-self.n_seq // BLOCK)
+        return n_blocks if self.kv_unified else self.n_parallel * n_blocks
 
     @property
     def n_running(self) -> int:

@@ -14,6 +14,7 @@ from llamabox.engine.request import GenerationRequest, RequestError
 from llamabox.engine.sampling import Sampler
 from llamabox.engine.sampling.dry import Breakers, find_breakers
 from llamabox.engine.sequence import Sequence
+from llamabox.engine.shifting import Shifting, shifting
 from llamabox.engine.stopping import TextOutput, single_tokens
 
 
@@ -22,7 +23,8 @@ class Preparation:
 
     def __init__(self, model, tokenizer, options: EngineOptions, loras: LoraScales):
         self._n_vocab, self._n_seq, self._tokenizer = model.config.n_vocab, options.n_seq, tokenizer
-        self._loras = loras
+        self._loras, self._moves_cells = loras, model.key_ropes is not None
+        self._shifts = options.context_shift and self._moves_cells
         self._end_ids = frozenset() if tokenizer is None else tokenizer.end_ids
         self._constraints = Constraints(tokenizer, lambda: self._pieces)
         self._breakers = lru_cache(maxsize=32)(self._find_breakers)
@@ -41,7 +43,24 @@ class Preparation:
         constraint = self._constraint(request)
         sampler = Sampler(sampling, request.prompt, self._n_vocab, self._n_seq, banned, breakers, constraint)
         output, probabilities = self._output(request), self._probabilities(request)
-        return Sequence(generation, sampler, output, self._end_ids, self._n_seq, adapters, probabilities)
+        return Sequence(
+            generation,
+            sampler,
+            output,
+            self._end_ids,
+            self._n_seq,
+            adapters,
+            probabilities,
+            self._shifting(request),
+            self._moves_cells,
+        )
+
+    def _shifting(self, request: GenerationRequest) -> Shifting | None:
+        """What a full context does, if it does not end the answer."""
+        if not self._shifts or request.n_predict == -2:
+            return None
+        add_bos = self._tokenizer is not None and self._tokenizer.add_bos
+        return shifting(len(request.prompt), self._n_seq, request.n_keep, request.n_discard, add_bos)
 
     def _probabilities(self, request: GenerationRequest) -> Probabilities | None:
         """What tells of the tokens' probabilities, if that is asked for."""

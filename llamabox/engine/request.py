@@ -105,6 +105,11 @@ class GenerationRequest:
     prompt_logprobs  the prompt's own tokens are told too, in PromptEvents; needs n_probs, and cache_prompt off
     return_progress  PromptEvents while the prompt is computed
     n_indent, t_max_predict_ms  see LineLimits
+    id_slot     the slot to run in, of more than there are the remainder; -1: any
+    n_keep      tokens of the prompt that a context shift keeps at the front; -1: all
+    n_discard   tokens that it drops after those; 0: half of what is there
+    n_cache_reuse  shortest chunk of the slot's last sequence that is reused in another place; 0: none is
+    tokens_per_second  most tokens of the answer a second; None: no limit
     lora        LoRA adapters as (id, scale), the others being off; None: the scales that the engine holds for all
     """
 
@@ -124,6 +129,11 @@ class GenerationRequest:
     post_sampling_probs: bool = False
     prompt_logprobs: bool = False
     return_progress: bool = False
+    id_slot: int = -1
+    n_keep: int = 0
+    n_discard: int = 0
+    n_cache_reuse: int = 0
+    tokens_per_second: float | None = None
     n_indent: int = 0
     t_max_predict_ms: int = 0
     speculative: SpeculativeParams = SpeculativeParams()
@@ -208,5 +218,6 @@ class FinishEvent:
     stopping_word: str
     n_prompt: int  # tokens of the whole prompt
     n_predicted: int
-    truncated: bool  # the context was full
+    truncated: bool  # the context was full: it ended the answer, or was shifted
     timings: Timings
+    id_slot: int = -1  # where it ran

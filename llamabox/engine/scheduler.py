@@ -1,10 +1,12 @@
 """Scheduler: which sequences run in the next step, and how many tokens of each. No arrays, no clocks."""
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from llamabox.engine.kv_memory import KVMemory, common_prefix
 from llamabox.engine.sequence import Sequence
+from llamabox.engine.slots import Slot, Slots
 from llamabox.kernels import BLOCK
 
 
@@ -14,6 +16,7 @@ class Work:
 
     samples  the last of its own is the last of the sequence, so its logits give the next token
     draft    the last of the `count` tokens: guesses of what comes after the sequence's own, each to be verified
+    decodes  it goes on with an answer; otherwise a prompt is computed, or computed anew
     """
 
     sequence: Sequence
@@ -21,6 +24,7 @@ class Work:
     count: int
     samples: bool
     draft: tuple[int, ...] = ()
+    decodes: bool = False
 
     @property
     def n_own(self) -> int:
@@ -46,10 +50,15 @@ class Work:
 
 
 class Scheduler:
-    """First come, first served. n_running: sequences that may run at once."""
+    """First come, first served.
 
-    def __init__(self, memory: KVMemory, n_running: int):
+    n_running  sequences that may run at once
+    slots      None: one for each of them
+    """
+
+    def __init__(self, memory: KVMemory, n_running: int, slots: Slots | None = None):
         self.memory, self._n_running = memory, n_running
+        self.slots = slots if slots is not None else Slots(n_running)
         self.waiting: deque[Sequence] = deque()
         self.running: list[Sequence] = []
         self.n_reused = 0  # tokens found in the cache, in all
@@ -64,29 +73,38 @@ class Scheduler:
             self.waiting.remove(sequence)
             return
         self.running.remove(sequence)
+        self.slots.leave(sequence, keep)
         if keep:
             self.memory.close(sequence.table, sequence.tokens, sequence.n_computed)
         else:
             self.memory.discard(sequence.table)
 
     def admit(self) -> None:
-        """Let waiting sequences run while there is room. One that waits for a prefix keeps its place."""
+        """Let waiting sequences run while there is room. One that waits for a prefix keeps its place, one whose slot is
+        busy lets others pass, and nobody passes one that KV memory is too full for."""
         room = self._n_running - len(self.running)
-        for sequence in list(self.waiting)[: max(room, 0)]:
+        for sequence in list(self.waiting):
+            if room == 0:
+                return
             if self._awaits_prefix(sequence):
+                room -= 1
                 continue
+            slot = self.slots.choose(sequence)
+            if slot is None:
+                continue
+            if not self.memory.fits(sequence.tokens, len(sequence.tokens), sequence.shares, sequence.tree):
+                return
+            room -= 1
             self.waiting.remove(sequence)
-            share = sequence.request.cache_prompt
-            sequence.admitted(*self.memory.open(sequence.tokens, share, sequence.adapters))
-            self.running.append(sequence)
-            self.n_reused += sequence.n_cached
+            self._start(sequence, slot)
 
-    def plan(self, n_rows: int) -> list[Work]:
+    def plan(self, n_rows: int, resting: Callable[[Sequence], bool] = lambda sequence: False) -> list[Work]:
         """One token for each that decodes, and at most n_rows of prefill, shared evenly.
 
         A prompt that needs less than its share leaves the rest to the longer ones.
+        resting  who of those that decode waits for its time
         """
-        decoding = [s for s in self.running if s.is_decoding]
+        decoding = [s for s in self.running if s.is_decoding and not resting(s)]
         prefilling = sorted((s for s in self.running if not s.is_decoding), key=lambda s: s.n_left)
         works = [self._work(s, 1, s.draft) for s in decoding]
         for i, sequence in enumerate(prefilling):
@@ -95,6 +113,36 @@ class Scheduler:
                 works.append(self._work(sequence, count))
                 n_rows -= count
         return [w for w in works if w is not None]
+
+    def shift(self) -> None:
+        """Make room in the sequences whose context is full; where KV memory is too, they wait."""
+        for sequence in self.running:
+            if sequence.is_full and sequence.is_decoding:
+                n_keep, n_discard = sequence.shift_bounds()
+                if self.memory.shift(sequence.table, n_keep, n_discard, sequence.n_computed):
+                    sequence.shifted(n_keep, n_discard)
+
+    def preempt(self) -> bool:
+        """The youngest sequence gives back its blocks and goes to the head of the queue, to be computed anew; False
+        when it is the only one."""
+        if len(self.running) < 2:
+            return False
+        sequence = self.running[-1]
+        self.remove(sequence)
+        sequence.preempted()
+        self.waiting.appendleft(sequence)
+        return True
+
+    def _start(self, sequence: Sequence, slot: Slot) -> None:
+        """The sequence takes its blocks and its slot."""
+        table, n_cached = self.memory.open(sequence.tokens, sequence.shares, sequence.tree)
+        n_min = sequence.request.n_cache_reuse
+        if sequence.reuses_chunks and sequence.shares and slot.tokens and slot.adapters == sequence.adapters:
+            n_cached = self.memory.reuse(table, n_cached, sequence.tokens, slot.tokens, n_min, slot.tree)
+        self.slots.enter(slot, sequence)
+        sequence.admitted(table, n_cached)
+        self.running.append(sequence)
+        self.n_reused += n_cached
 
     def computed(self, work: Work) -> None:
         """The step has stored the keys and values of the sequence's own tokens."""
@@ -112,27 +160,30 @@ class Scheduler:
 
     def _work(self, sequence: Sequence, count: int, draft: tuple[int, ...] = ()) -> Work | None:
         """None when there is no block for it: it then waits for the next step. A draft goes without."""
+        if sequence.is_full and sequence.is_decoding:
+            return None
         end = sequence.n_computed + count
         draft = draft if count == sequence.n_left else ()
         if not self.memory.grow(sequence.table, end + len(draft)):
             draft = ()
             if not self.memory.grow(sequence.table, end):
                 return None
-        return Work(sequence, sequence.n_computed, count + len(draft), count == sequence.n_left, draft)
+        samples = count == sequence.n_left
+        return Work(sequence, sequence.n_computed, count + len(draft), samples, draft, sequence.is_decoding)
 
     def _awaits_prefix(self, sequence: Sequence) -> bool:
         """True when a running sequence is just computing more of this one's prefix than the cache holds."""
-        if not sequence.request.cache_prompt:
+        if not sequence.shares:
             return False
         cached = None
         for other in self.running:
-            if other.is_decoding or not other.request.cache_prompt or other.adapters != sequence.adapters:
+            if other.is_decoding or not other.shares or other.tree != sequence.tree:
                 continue
             n_equal = min(common_prefix(sequence.tokens, other.tokens), len(sequence.tokens) - 1)
             if n_equal < BLOCK or n_equal <= other.n_computed:
                 continue
             if cached is None:
-                cached = self.memory.match(sequence.tokens, sequence.adapters)
+                cached = self.memory.match(sequence.tokens, sequence.tree)
             if n_equal > cached:
                 return True
         return False

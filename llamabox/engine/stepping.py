@@ -12,9 +12,10 @@ from llamabox.engine.pace import Pace
 from llamabox.engine.request import GenerationError
 from llamabox.engine.scheduler import Scheduler, Work
 from llamabox.engine.sequence import Sequence
+from llamabox.engine.slots import Slots
 from llamabox.engine.speculation import SpeculationOptions, Speculator
 from llamabox.engine.tally import Tally
-from llamabox.kernels import BLOCK, Rows, make_step
+from llamabox.kernels import Rows, make_step
 from llamabox.models.diagnose import first_not_finite
 
 log = logging.getLogger(__name__)
@@ -31,10 +32,11 @@ class Stepper:
         self, model, options: EngineOptions, on_end: Callable[[], None], speculation: SpeculationOptions | None = None
     ):
         self._model, self._options, self._on_end = model, options, on_end
-        n_blocks = options.n_parallel * -(-options.n_seq // BLOCK)
+        n_blocks = options.n_blocks
         shapes = model.config.kv_shapes() if model.causal else []
         self._kv = model.ops.kv_cache(shapes, n_blocks, options.cache_type_k, options.cache_type_v)
-        self.scheduler = Scheduler(KVMemory(n_blocks, self._kv.copy_block), options.n_running)
+        memory = KVMemory(n_blocks, self._kv.copy_block, self._move_cells)
+        self.scheduler = Scheduler(memory, options.n_running, Slots(options.n_parallel, options.similarity))
         self._max_rows = min(options.n_batch, options.n_ubatch)
         self._speculator = None
         if speculation is not None:
@@ -47,20 +49,42 @@ class Stepper:
         self.tally = Tally(self.scheduler.memory.n_blocks)
 
     def step(self) -> bool:
-        """Run one batch: decode all that do, and some prefill. False: nothing to do."""
+        """Run one batch: decode all that do, and some prefill. False: nothing to do, for `pause_s`."""
         started = time.monotonic()
+        self.scheduler.shift()
         self.scheduler.admit()
         if self._speculator is not None:
             n_decoding = sum(s.is_decoding for s in self.scheduler.running)
             self._speculator.draft(self.scheduler.running, self._pace.prefill_rows(n_decoding))
         n_decoding = sum(1 + len(s.draft) for s in self.scheduler.running if s.is_decoding)
-        works = self.scheduler.plan(self._pace.prefill_rows(n_decoding))
+        works = self._plan(self._pace.prefill_rows(n_decoding), started)
         if works:
-            n_prefill = sum(w.count for w in works if not w.sequence.is_decoding)
+            n_prefill = sum(w.count for w in works if not w.decodes)
             self._compute(works)
             self._pace.measured(n_prefill, n_decoding, time.monotonic() - started)
         self.tally.stepped(works, time.monotonic() - started, self.scheduler)
         return bool(works)
+
+    def _plan(self, n_rows: int, now: float) -> list[Work]:
+        """The works of a step. When nobody has room to go on, the youngest gives way until one has."""
+        while True:
+            works = self.scheduler.plan(n_rows, lambda sequence: sequence.next_s > now)
+            stuck = not works and self.scheduler.running and self.pause_s is None
+            if not stuck:
+                return works
+            if not self.scheduler.preempt():
+                self._fail(self.scheduler.running.copy(), GenerationError("KV memory has no room for one sequence"))
+            self.scheduler.shift()
+
+    @property
+    def pause_s(self) -> float | None:
+        """How long there is nothing to do because of limits on tokens per second; None: no such limit is in the way."""
+        now = time.monotonic()
+        rests = [s.next_s - now for s in self.scheduler.running if s.is_decoding and s.next_s > now]
+        return min(rests, default=None)
+
+    def _move_cells(self, sources: list[int], targets: list[int], deltas: list[int]) -> None:
+        self._model.ops.move_cells(self._kv, sources, targets, deltas, self._model.key_ropes)
 
     def close(self) -> None:
         """Nothing is run any more: what outlives the engine is written."""

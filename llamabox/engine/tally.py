@@ -44,7 +44,7 @@ class Tally:
         """Publish how things stand after a step that did these works; none: there was nothing to do."""
         s, memory = self.status, scheduler.memory
         n_rows = sum(w.count for w in works)
-        n_prompt = sum(w.count for w in works if w.start + w.count <= w.sequence.n_prompt)
+        n_prompt = sum(w.count for w in works if not w.decodes)
         per_row = seconds / n_rows if n_rows > 0 else 0.0
         self.status = replace(
             s,

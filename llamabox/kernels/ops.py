@@ -266,6 +266,26 @@ class Ops:
             turned = [pairs.reshape(*x.shape[:-1], 2 * half)]
         return self.xp.concatenate([*turned, x[..., 2 * half :]], axis=-1)
 
+    def move_cells(self, kv: Any, sources: Any, targets: Any, deltas: Any, ropes: list) -> None:
+        """Copy cells of the pool, in every layer, the keys turned by so many positions.
+
+        Shapes:  sources, targets, deltas int (N,); a cell is block * BLOCK + offset; sources and targets may overlap
+        Ropes:   one a layer: (Rope, factors), or None where keys know no position
+        Dtypes:  keys are turned in f32 and rounded to the cache's type; those of delta 0 and values keep their bits
+        Source:  arXiv:2104.09864; llama.cpp's K-shift, but without YaRN's magnitude, which the keys have already
+        """
+        places, wanted = np.divmod(np.asarray(sources), kv_cache.BLOCK), np.divmod(np.asarray(targets), kv_cache.BLOCK)
+        deltas = np.asarray(deltas, np.int32)
+        turned = np.flatnonzero(deltas)
+        for i, rope in enumerate(ropes):
+            k, v = kv.k[i][places[0], :, places[1]], kv.v[i][places[0], :, places[1]]  # (N, K, E): copies
+            if rope is not None and len(turned) > 0:
+                cos, sin = self.rope_angles(deltas[turned], *rope)
+                size = self.xp.sqrt(cos * cos + sin * sin)
+                keys = self.rope(kv_cache.decode(k[turned], kv.type_k), (cos / size, sin / size), rope[0].neox)
+                k[turned] = kv_cache.encode(keys, kv.type_k)
+            kv.k[i][wanted[0], :, wanted[1]], kv.v[i][wanted[0], :, wanted[1]] = k, v
+
     def attend(
         self,
         q: Any,

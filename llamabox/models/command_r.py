@@ -85,6 +85,11 @@ def ffn(ops, w, x, i):  # (T, D) -> (T, D)
     return ops.tag(ops.linear(y, w.ffn_down), "ffn_out", i)
 
 
+def key_ropes(w, c):
+    """What turns the keys of each layer, for LoadedModel.key_ropes."""
+    return [(c.rope, None)] * c.n_layer
+
+
 def hidden(ops, w, c, tokens, step):  # (T,) -> (R, D)
     angles = ops.rope_angles(step.pos, c.rope)
     x = ops.tag(ops.embed(w.token_embd, tokens), "embd")  # (T, D)

@@ -96,6 +96,11 @@ def ffn(ops, w, x, i):  # (T, D) -> (T, D)
     return ops.tag(ops.linear(y, w.ffn_down), "ffn_out", i)
 
 
+def key_ropes(w, c):
+    """What turns the keys of each layer, for LoadedModel.key_ropes."""
+    return [(c.rope_window if windowed else c.rope, None) for windowed in c.has_window]
+
+
 def hidden(ops, w, c, tokens, step):  # (T,) -> (R, D)
     full, windowed = ops.rope_angles(step.pos, c.rope), ops.rope_angles(step.pos, c.rope_window)
     x = ops.tag(ops.embed(w.token_embd, tokens), "embd")  # (T, D)

@@ -125,6 +125,11 @@ def shared_expert(ops, w, x, i):  # (T, D) -> (T, D)
     return ops.tag(ops.linear(y, w.ffn_down_shexp), "ffn_shexp", i)
 
 
+def key_ropes(w, c):
+    """What turns the keys of each layer, for LoadedModel.key_ropes."""
+    return [None if c.rope is None else (c.rope, rope_factors(w, c.rope_long))] * c.n_layer
+
+
 def hidden(ops, w, c, tokens, step):  # (T,) -> (R, D)
     angles = None if c.rope is None else ops.rope_angles(step.pos, c.rope, rope_factors(w, c.rope_long))
     x = ops.tag(ops.embed(w.token_embd, tokens) * c.embedding_scale, "embd")  # (T, D)

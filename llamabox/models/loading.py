@@ -8,7 +8,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 from llamabox.gguf import GGUFFile
-from llamabox.kernels import Ops, Step
+from llamabox.kernels import Ops, Rope, Step
 from llamabox.models.adapters import AdaptedOps, AdapterSet
 from llamabox.models.architectures import ARCHITECTURES
 from llamabox.models.binding import bind_weights
@@ -82,6 +82,12 @@ class LoadedModel:
     def causal(self) -> bool:
         """False when every token attends to the whole sequence, which then has to run as one batch, without cache."""
         return self.config.causal
+
+    @property
+    def key_ropes(self) -> list[tuple[Rope, Any] | None] | None:
+        """What turns the keys of each layer by their position: (Rope, frequency divisors or None), None where keys know
+        no position. None altogether: keys cannot be moved to another position."""
+        return self.module.key_ropes(self.weights, self.config) if hasattr(self.module, "key_ropes") else None
 
     @property
     def has_classifier(self) -> bool:

@@ -80,6 +80,11 @@ def ffn(ops, w, c, x, i):  # (T, D) -> (T, D)
     return ops.tag(ops.linear(y, w.ffn_down), "ffn_out", i)
 
 
+def key_ropes(w, c):
+    """What turns the keys of each layer, for LoadedModel.key_ropes."""
+    return [(c.rope, rope_factors(w, c.rope_long))] * c.n_layer
+
+
 def hidden(ops, w, c, tokens, step):  # (T,) -> (R, D)
     angles = ops.rope_angles(step.pos, c.rope, rope_factors(w, c.rope_long))
     x = ops.tag(ops.embed(w.token_embd, tokens), "embd")  # (T, D)

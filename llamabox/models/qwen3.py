@@ -88,6 +88,11 @@ def rank(ops, w, c, x):  # (R, D) -> (R, labels): probabilities of the labels, a
     return ops.softmax(ops.linear(x, w.cls_output))
 
 
+def key_ropes(w, c):
+    """What turns the keys of each layer, for LoadedModel.key_ropes."""
+    return [(c.rope, None)] * c.n_layer
+
+
 def hidden(ops, w, c, tokens, step):  # (T,) -> (R, D)
     angles = ops.rope_angles(step.pos, c.rope)
     x = ops.tag(ops.embed(w.token_embd, tokens), "embd")  # (T, D)

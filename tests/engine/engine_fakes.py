@@ -20,6 +20,7 @@ class FakeModel:
 
     is_encoder, causal = False, True
     arch = "fake"
+    key_ropes = (None,)  # keys are moved as they are
 
     def __init__(self, seconds_per_row=0.0, n_ctx_train=4096):
         self.config = SimpleNamespace(n_vocab=N_VOCAB, n_ctx_train=n_ctx_train, kv_shapes=lambda: [KVShape(1, 1, 1)])

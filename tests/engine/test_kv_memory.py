@@ -1,30 +1,39 @@
 """KVMemory: random operations keep its invariants, and a block holds what its sequences think it holds."""
 
 import random
+from dataclasses import dataclass
 
 import pytest
 
-from llamabox.engine.kv_memory import MAX_ROOTS, KVMemory
+from llamabox.engine.kv_memory import MAX_ROOTS, KVMemory, Table
 from llamabox.kernels import BLOCK
 
 
 class Pool:
-    """Blocks whose contents are what would have computed them: cell i knows its tree and tokens[: i + 1]."""
+    """Blocks whose contents tell what computed them: cell i of a sequence knows tokens[: i + 1], and how far its key was
+    turned since."""
 
     def __init__(self, n_blocks):
         self.cells = [[None] * BLOCK for _ in range(n_blocks)]
-        self.memory = KVMemory(n_blocks, self.copy)
+        self.memory = KVMemory(n_blocks, self.copy, self.move)
 
     def copy(self, source, target):
         self.cells[target] = list(self.cells[source])
 
-    def write(self, table, tokens, start, stop, tree=()):
-        for i in range(start, stop):
-            self.cells[table.blocks[i // BLOCK]][i % BLOCK] = hash((tree, *tokens[: i + 1]))
+    def move(self, sources, targets, deltas):
+        found = [self.cells[cell // BLOCK][cell % BLOCK] for cell in sources]
+        for target, (known, turned), delta in zip(targets, found, deltas, strict=True):
+            self.cells[target // BLOCK][target % BLOCK] = (known, turned + delta)
 
-    def check(self, table, tokens, n_computed, tree=()):
-        for i in range(n_computed):
-            assert self.cells[table.blocks[i // BLOCK]][i % BLOCK] == hash((tree, *tokens[: i + 1])), i
+    def write(self, table, tokens, start, stop):
+        for i in range(start, stop):
+            self.cells[table.blocks[i // BLOCK]][i % BLOCK] = (hash(tuple(tokens[: i + 1])), 0)
+
+    def read(self, table, n):
+        return [self.cells[table.blocks[i // BLOCK]][i % BLOCK] for i in range(n)]
+
+    def check(self, table, tokens, n_computed):
+        assert self.read(table, n_computed) == [(hash(tuple(tokens[: i + 1])), 0) for i in range(n_computed)]
 
 
 def check_tree(memory, tables):
@@ -48,49 +57,110 @@ def check_tree(memory, tables):
         assert all(position[child] < position[node] for child in node.children.values()), "children go first"
 
 
-@pytest.mark.parametrize("seed", range(12))
+@dataclass(eq=False)
+class Open:
+    """A sequence of the random test. known: what its computed cells must hold."""
+
+    table: Table
+    tokens: list
+    known: list
+
+    @property
+    def n_computed(self):
+        return len(self.known)
+
+
+class Run:
+    """Random operations on one memory."""
+
+    def __init__(self, seed):
+        self.r = r = random.Random(seed)
+        self.n_sequences, self.per_sequence = r.choice([(1, 1), (1, 4), (3, 5), (8, 3)])
+        self.pool = Pool(self.n_sequences * self.per_sequence)
+        self.memory, self.open, self.ended = self.pool.memory, [], [[1]]
+        self.prompts = [[r.randrange(3) for _ in range(self.per_sequence * BLOCK)] for _ in range(4)]
+
+    def start(self):
+        base = self.r.choice(self.prompts)
+        tokens = base[: self.r.randrange(1, len(base) + 1)]
+        if self.r.random() < 0.3:
+            tokens = tokens[:-1] + [self.r.randrange(3)]
+        if self.r.random() < 0.2:
+            return self.start_with_chunks(tokens[self.r.randrange(len(tokens)) :])
+        expected = self.memory.match(tokens)
+        share = self.r.random() < 0.8
+        assert self.memory.fits(tokens, len(tokens), share)
+        table, n = self.memory.open(tokens, share)
+        assert n < len(tokens) and (n <= expected if table.share else n == 0)
+        self.pool.check(table, tokens, n)
+        self.open.append(Open(table, tokens, self.pool.read(table, n)))
+
+    def start_with_chunks(self, tokens):
+        """In a tree of its own: what its blocks hold is then not what its tokens would compute."""
+        table, n = self.memory.open(tokens, True, "chunks")
+        exact = self.pool.read(table, n)
+        reused = self.memory.reuse(table, n, tokens, self.r.choice(self.ended), self.r.choice([1, 5, 40]), "chunks")
+        assert n <= reused <= max(n, len(tokens) - 1) and self.pool.read(table, n) == exact
+        self.open.append(Open(table, tokens, self.pool.read(table, reused)))
+        self.memory.publish(table, tokens, reused)
+
+    def compute(self, s):
+        n = s.n_computed
+        if n == len(s.tokens) and len(s.tokens) < self.per_sequence * BLOCK:
+            s.tokens.append(self.r.randrange(3))
+        count = min(self.r.choice([1, 7, 50]), len(s.tokens) - n)
+        assert self.memory.grow(s.table, n + count), "n sequences of the longest length always fit"
+        self.pool.write(s.table, s.tokens, n, n + count)
+        s.known += self.pool.read(s.table, n + count)[n:]
+        self.memory.publish(s.table, s.tokens, s.n_computed)
+
+    def shift(self, s):
+        n_keep = self.r.randrange(s.n_computed + 1)
+        n_discard = self.r.randrange(s.n_computed - n_keep + 1)
+        assert self.memory.shift(s.table, n_keep, n_discard, s.n_computed)
+        s.known[n_keep:] = [(known, turned - n_discard) for known, turned in s.known[n_keep + n_discard :]]
+        del s.tokens[n_keep : n_keep + n_discard]
+
+    def end(self, s):
+        self.open.remove(s)
+        if self.r.random() < 0.8:
+            self.memory.close(s.table, s.tokens, s.n_computed)
+            self.ended.append(s.tokens[: s.n_computed])
+        else:
+            self.memory.discard(s.table)
+
+    def forget(self):
+        tokens = self.r.choice(self.ended)
+        for tree in ((), "chunks"):
+            n = self.memory.held(tokens, tree)[1]
+            self.memory.forget(tokens, tree)
+            assert self.memory.held(tokens, tree)[1] <= n
+
+    def step(self):
+        action = self.r.random()
+        if action < 0.3 and len(self.open) < self.n_sequences:
+            self.start()
+        elif action < 0.75 and self.open:
+            self.compute(self.r.choice(self.open))
+        elif action < 0.82 and self.open:
+            self.shift(self.r.choice(self.open))
+        elif action < 0.85:
+            self.forget()
+        elif self.open:
+            self.end(self.r.choice(self.open))
+        for s in self.open:
+            assert self.pool.read(s.table, s.n_computed) == s.known
+        check_tree(self.memory, [s.table for s in self.open])
+
+
+@pytest.mark.parametrize("seed", range(16))
 def test_random_operations_keep_the_invariants(seed):
-    r = random.Random(seed)
-    n_sequences, per_sequence = r.choice([(1, 1), (1, 4), (3, 5), (8, 3)])
-    pool = Pool(n_sequences * per_sequence)
-    memory, open_sequences = pool.memory, []
-    prompts = [[r.randrange(3) for _ in range(per_sequence * BLOCK)] for _ in range(4)]
-    for _ in range(300):
-        action = r.random()
-        if action < 0.3 and len(open_sequences) < n_sequences:
-            base = r.choice(prompts)
-            tokens = base[: r.randrange(1, len(base) + 1)]
-            if r.random() < 0.3:
-                tokens = tokens[:-1] + [r.randrange(3)]
-            tree = r.choice([(), (), ((0, 1.0),)])
-            expected = memory.match(tokens, tree)
-            table, n = memory.open(tokens, r.random() < 0.8, tree)
-            assert n < len(tokens) and (n <= expected if table.share else n == 0)
-            pool.check(table, tokens, n, tree)
-            open_sequences.append([table, list(tokens), n, tree])
-        elif action < 0.8 and open_sequences:
-            sequence = r.choice(open_sequences)
-            table, tokens, n, tree = sequence
-            if n == len(tokens) and len(tokens) < per_sequence * BLOCK:
-                tokens.append(r.randrange(3))
-            count = min(r.choice([1, 7, 50]), len(tokens) - n)
-            assert memory.grow(table, n + count), "n sequences of the longest length always fit"
-            pool.write(table, tokens, n, n + count, tree)
-            sequence[2] = n + count
-            memory.publish(table, tokens, n + count)
-        elif open_sequences:
-            table, tokens, n, tree = open_sequences.pop(r.randrange(len(open_sequences)))
-            pool.check(table, tokens, n, tree)
-            if r.random() < 0.8:
-                memory.close(table, tokens, n)
-            else:
-                memory.discard(table)
-        for table, tokens, n, tree in open_sequences:
-            pool.check(table, tokens, n, tree)
-        check_tree(memory, [s[0] for s in open_sequences])
-    for table, tokens, n, _ in open_sequences:
-        memory.close(table, tokens, n)
-    assert memory.n_used == 0
+    run = Run(seed)
+    for _ in range(400):
+        run.step()
+    for s in run.open:
+        run.memory.close(s.table, s.tokens, s.n_computed)
+    assert run.memory.n_used == 0
 
 
 def run(memory, tokens, share=True):

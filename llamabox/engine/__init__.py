@@ -22,7 +22,7 @@ from llamabox.engine.request import (
     TokenProbs,
 )
 from llamabox.engine.speculation import SpeculationOptions, check_vocabulary
-from llamabox.engine.status import EngineStatus, SequenceStatus
+from llamabox.engine.status import EngineStatus, SequenceStatus, SlotStatus
 
 __all__ = [
     "ContextLengthError",
@@ -41,6 +41,7 @@ __all__ = [
     "RequestError",
     "SamplingParams",
     "SequenceStatus",
+    "SlotStatus",
     "SpeculationOptions",
     "SpeculativeParams",
     "TextEvent",

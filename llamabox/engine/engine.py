@@ -22,7 +22,7 @@ from llamabox.engine.request import (
 )
 from llamabox.engine.sequence import Sequence
 from llamabox.engine.speculation import SpeculationOptions
-from llamabox.engine.status import EngineStatus
+from llamabox.engine.status import EngineStatus, SlotStatus
 from llamabox.engine.stepping import Stepper
 
 log = logging.getLogger(__name__)
@@ -95,6 +95,10 @@ class Engine:
         """How things stood after the last step, with the requests that came since."""
         status = self._stepper.tally.status
         return replace(status, waiting=status.waiting + len(self._inbox))
+
+    def slots(self) -> tuple[SlotStatus, ...]:
+        """Each slot after the last step."""
+        return self._stepper.tally.slots
 
     def start(self) -> None:
         """Run steps in a thread of its own until `close`."""

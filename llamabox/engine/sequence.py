@@ -49,7 +49,7 @@ class Sequence:
         self.tokens = list(self.request.prompt)
         self.n_prompt, self.n_computed, self.n_cached = len(self.tokens), 0, 0
         self.n_predicted = self.n_discarded = 0
-        self.slot = -1
+        self.slot, self.has_new_line = -1, False
         self._shifting, self.moves_cells = shifting, moves_cells
         self.table = Table(share=False)
         self.draft: tuple[int, ...] = ()
@@ -170,6 +170,7 @@ class Sequence:
         n_before = self._output.n_chars
         text, stop = self._output.push(token)
         text, limited = self._limits.push(text, 1e3 * (now - self._first_token_s))
+        self.has_new_line = self.has_new_line or "\n" in text
         told = () if probs is None else (replace(probs, n_chars=self._output.n_chars - n_before),)
         self.generation.put(TextEvent(text, (token,), told))
         full = self.is_full and self._shifting is None

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Shifting:
-    """For one sequence.  n_keep: tokens at its front that stay; n_discard: how many are dropped then; 0: half the rest"""
+    """For one sequence.  n_keep: tokens at its front that stay; n_discard: tokens dropped next; 0: half the rest"""
 
     n_keep: int
     n_discard: int

@@ -1,7 +1,7 @@
 """Slots: a stable number for each sequence that runs, and what the last one in a slot left behind.
 
-A slot owns no memory: KV blocks are found by their tokens, whichever slot computed them (kv_memory.py). It is a name, for
-GET /slots and for saving, restoring and erasing; and it remembers one sequence of tokens, of which a request with
+A slot owns no memory: KV blocks are found by their tokens, whichever slot computed them (kv_memory.py). It is a name,
+for GET /slots and for saving, restoring and erasing; and it remembers one sequence of tokens, of which a request with
 n_cache_reuse may take chunks.
 """
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from llamabox.engine.kv_memory import common_prefix
 from llamabox.engine.sequence import Sequence
+from llamabox.engine.status import SlotStatus
 from llamabox.kernels import BLOCK
 from llamabox.models import AdapterSet
 
@@ -28,6 +29,14 @@ class Slot:
     adapters: AdapterSet = ()
     tree: Hashable = ()
     id_task: int = -1
+
+    @property
+    def status(self) -> SlotStatus:
+        s = self.sequence
+        if s is None:
+            return SlotStatus(self.id, self.id_task, n_computed=len(self.tokens))
+        counts = s.n_prompt, s.n_computed, s.n_cached, s.n_predicted
+        return SlotStatus(self.id, self.id_task, s.state, s.request, *counts, s.has_new_line)
 
 
 class Slots:

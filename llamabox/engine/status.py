@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from llamabox.engine.request import GenerationRequest
+
 
 @dataclass(frozen=True)
 class SequenceStatus:
@@ -13,6 +15,24 @@ class SequenceStatus:
     n_computed: int
     n_cached: int
     n_predicted: int
+
+
+@dataclass(frozen=True)
+class SlotStatus:
+    """One slot. state: "idle", "prefill" or "decode"; request: None while idle; counts in tokens, of the request.
+
+    n_computed  while idle: how many tokens of the last request were left as cache
+    """
+
+    id: int
+    id_task: int = -1
+    state: str = "idle"
+    request: GenerationRequest | None = None
+    n_prompt: int = 0
+    n_computed: int = 0
+    n_cached: int = 0
+    n_predicted: int = 0
+    has_new_line: bool = False
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ class Stepper:
     def reset_figures(self) -> None:
         """Forget what was counted and measured."""
         self._pace = Pace(self._max_rows, self._options.max_step_s)
-        self.tally = Tally(self.scheduler.memory.n_blocks)
+        self.tally = Tally(self.scheduler.memory.n_blocks, self._options.n_parallel)
 
     def step(self) -> bool:
         """Run one batch: decode all that do, and some prefill. False: nothing to do, for `pause_s`."""

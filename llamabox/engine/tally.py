@@ -4,14 +4,15 @@ from dataclasses import replace
 
 from llamabox.engine.scheduler import Scheduler, Work
 from llamabox.engine.sequence import Sequence
-from llamabox.engine.status import EngineStatus, SequenceStatus
+from llamabox.engine.status import EngineStatus, SequenceStatus, SlotStatus
 
 
 class Tally:
-    """`status` may be read from any thread; the rest belongs to the thread that steps."""
+    """`status` and `slots` may be read from any thread; the rest belongs to the thread that steps."""
 
-    def __init__(self, n_blocks: int):
+    def __init__(self, n_blocks: int, n_slots: int):
         self.status = EngineStatus(kv_blocks=n_blocks)
+        self.slots = tuple(SlotStatus(id) for id in range(n_slots))
         self._n_predicted = 0
         self._n_drafts = self._n_drafted = 0
         self._accepted: list[int] = []  # by position in the draft
@@ -42,6 +43,7 @@ class Tally:
 
     def stepped(self, works: list[Work], seconds: float, scheduler: Scheduler) -> None:
         """Publish how things stand after a step that did these works; none: there was nothing to do."""
+        self.slots = tuple(slot.status for slot in scheduler.slots)
         s, memory = self.status, scheduler.memory
         n_rows = sum(w.count for w in works)
         n_prompt = sum(w.count for w in works if not w.decodes)

@@ -60,6 +60,7 @@ class FakeTokenizer:
     """Token i is the i-th letter of the alphabet, over and over; token 0 ends the text."""
 
     n_vocab = N_VOCAB
+    add_bos = False
     end_ids = frozenset([END])
     control_ids = (END,)
 

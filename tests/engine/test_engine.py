@@ -404,7 +404,7 @@ def test_close_cancels_what_takes_longer(threaded):
 def test_a_defect_in_the_scheduler_ends_the_requests_with_an_error_instead_of_silence(monkeypatch):
     engine = make()
     plan = engine._stepper.scheduler.plan
-    monkeypatch.setattr(engine._stepper.scheduler, "plan", lambda rows: 1 / 0)
+    monkeypatch.setattr(engine._stepper.scheduler, "plan", lambda rows, resting: 1 / 0)
     generation = engine.submit(request(PROMPTS[0]))
     engine.start()
     with pytest.raises(GenerationError, match="ZeroDivisionError"):

@@ -10,8 +10,8 @@ from llamabox.kernels import BLOCK
 
 
 class Pool:
-    """Blocks whose contents tell what computed them: cell i of a sequence knows tokens[: i + 1], and how far its key was
-    turned since."""
+    """Blocks whose contents tell what computed them: cell i of a sequence knows tokens[: i + 1], and how far its key
+    was turned since."""
 
     def __init__(self, n_blocks):
         self.cells = [[None] * BLOCK for _ in range(n_blocks)]

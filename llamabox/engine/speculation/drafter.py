@@ -22,11 +22,13 @@ class Follower:
 
     n_computed  leading tokens of the sequence whose keys and values are in the table's blocks
     ahead       the tokens of the cells after those: guesses that may turn out right
+    n_discarded of the sequence when it was joined; a context shift makes all the follower has worthless
     """
 
     table: Table
     n_computed: int
     ahead: list[int] = field(default_factory=list)
+    n_discarded: int = 0
 
 
 class Drafter:
@@ -64,14 +66,18 @@ class Drafter:
     def _follow(self, running: Iterable[Sequence]) -> None:
         """Leave the sequences that have ended, join the new ones, and see which guesses have turned out right."""
         running = dict.fromkeys(running)
-        for sequence in [s for s in self._followers if s not in running]:
-            follower = self._followers.pop(sequence)
-            self._memory.close(follower.table, sequence.tokens, follower.n_computed)
+        for sequence, follower in list(self._followers.items()):
+            if follower.n_discarded != sequence.n_discarded:
+                del self._followers[sequence]
+                self._memory.discard(follower.table)
+            elif sequence not in running:
+                del self._followers[sequence]
+                self._memory.close(follower.table, sequence.tokens, follower.n_computed)
         for sequence in running:
             follower = self._followers.get(sequence)
             if follower is None:
                 table, n_computed = self._memory.open(sequence.tokens, sequence.request.cache_prompt)
-                follower = self._followers[sequence] = Follower(table, n_computed)
+                follower = self._followers[sequence] = Follower(table, n_computed, n_discarded=sequence.n_discarded)
             for guess in follower.ahead:
                 if sequence.tokens[follower.n_computed] != guess:
                     break

@@ -18,13 +18,16 @@ COUNT_AT_ONCE = 4096  # tokens of a prompt that one step counts, about 10 ms
 
 
 class Context:
-    """The n-grams of one sequence, of its first n_counted tokens."""
+    """The n-grams of one sequence, of its first n_counted tokens, those that context shifts dropped among them."""
 
     def __init__(self, n_min: int):
-        self.table, self.n_counted = NgramTable(n_min), 0
+        self.table, self.n_counted, self._n_discarded = NgramTable(n_min), 0, 0
 
-    def count(self, tokens: list[int]) -> bool:
+    def count(self, sequence: Sequence) -> bool:
         """Count what is new; True when nothing is left."""
+        tokens = sequence.tokens
+        self.n_counted = max(0, self.n_counted - (sequence.n_discarded - self._n_discarded))
+        self._n_discarded = sequence.n_discarded
         end = min(len(tokens), self.n_counted + COUNT_AT_ONCE)
         self.table.count(tokens[:end] if end < len(tokens) else tokens, self.n_counted)
         self.n_counted = end
@@ -88,7 +91,7 @@ class Speculator:
             if context is None:
                 context = self._contexts[sequence] = Context(self._lookup.n_min)
             bounds = ready.get(sequence)
-            if context.count(sequence.tokens) and bounds is not None:
+            if context.count(sequence) and bounds is not None:
                 draft = self._lookup.draft(sequence.tokens, bounds.n_max, context.table)
                 sequence.draft = draft if len(draft) >= bounds.n_min else ()
 
@@ -98,7 +101,7 @@ class Speculator:
         for sequence in list(ended):
             del self._contexts[sequence]
             if sequence.request.cache_prompt and self._options.dynamic is not None:
-                self._lookup.dynamic.count(sequence.tokens, sequence.n_prompt)
+                self._lookup.dynamic.count(sequence.tokens, max(0, sequence.n_prompt - sequence.n_discarded))
 
 
 def _open_lookup(options: SpeculationOptions, n_vocab: int) -> Lookup:

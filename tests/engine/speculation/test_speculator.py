@@ -2,6 +2,7 @@
 
 import logging
 import random
+from types import SimpleNamespace
 
 import pytest
 from speculation_runs import END, GREEDY, Cycle, FakeModel, Unsure, make, run, texts
@@ -142,8 +143,9 @@ def test_options_are_checked(field, value):
 
 def test_a_long_prompt_is_counted_in_pieces():
     context, tokens = Context(1), list(range(COUNT_AT_ONCE + 10))
-    assert not context.count(tokens) and context.n_counted == COUNT_AT_ONCE
-    assert context.count(tokens)
+    sequence = SimpleNamespace(tokens=tokens, n_discarded=0)
+    assert not context.count(sequence) and context.n_counted == COUNT_AT_ONCE
+    assert context.count(sequence)
     whole = NgramTable(1)
     whole.count(tokens, 0)
     assert dict(context.table.items()).keys() == dict(whole.items()).keys()

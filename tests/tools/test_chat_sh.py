@@ -1,9 +1,14 @@
 """tools/chat.sh against a small server that answers as the API does: requests sent, answers shown, errors told."""
 
 import json
+import os
+import re
 import shutil
 import subprocess
+import sys
 import threading
+import time
+import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -75,8 +80,9 @@ def server():
 
 
 def chat(server, *words, typed=None, **environment):
-    url = f"http://127.0.0.1:{server.server_port}"
-    env = {"PATH": "/usr/local/bin:/usr/bin:/bin", "API_URL": url, "LC_ALL": "C.UTF-8", **environment}
+    env = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LC_ALL": "C.UTF-8", **environment}
+    if server is not None:
+        env["API_URL"] = f"http://127.0.0.1:{server.server_port}"
     return subprocess.run(
         ["bash", str(SCRIPT), *words], env=env, input=typed or "", capture_output=True, text=True, timeout=60
     )
@@ -211,3 +217,41 @@ def test_no_server(server):
     server.server_close()
     done = chat(server, "Hi")
     assert done.returncode != 0 and "curl" in done.stderr
+
+
+def test_the_model_that_ships_calls_and_reports():
+    words = ["serve", "--backend", "numpy", "--port", "0", "--no-warmup", "--temp", "0"]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("LLAMA")}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "llamabox", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=environment,
+        text=True,
+    )
+    try:
+        url = process.stdout.readline().split()[-1]
+        deadline = time.monotonic() + 60
+        while not healthy(url):
+            assert time.monotonic() < deadline and process.poll() is None, "the server did not get ready"
+            time.sleep(0.05)
+        done = chat(
+            None, typed="What is the weather like in Paris today?\nTell me a joke.\n", TOOLS_WITH="true", API_URL=url
+        )
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+    assert done.returncode == 0
+    assert 'call: get_weather {"location": "Paris"}\nmade-up result: {"city":"Paris","temperature":' in done.stderr
+    report, joke = done.stdout.splitlines()
+    degrees = re.search(r'"temperature":(\d+)', done.stderr)[1]
+    assert "Paris" in report and degrees in report and "Why did" in joke
+    assert len(re.findall(r"^\[\d+ tokens in, \d+ out", done.stderr, re.MULTILINE)) == 3
+
+
+def healthy(url):
+    try:
+        with urllib.request.urlopen(f"{url}/health", timeout=5) as reply:
+            return reply.status == 200
+    except OSError:
+        return False

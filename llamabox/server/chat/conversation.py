@@ -2,9 +2,20 @@
 
 from dataclasses import dataclass, replace
 
-from llamabox.chat import ChatParser, ChatRequest, PreparedChat, PromptTemplate, TemplateError, prepare_chat
+from llamabox.chat import (
+    ChatRequest,
+    ContentDelta,
+    Delta,
+    PreparedChat,
+    PromptTemplate,
+    ReasoningDelta,
+    TemplateError,
+    prepare_chat,
+)
+from llamabox.chat.messages import join_parts
 from llamabox.engine import GenerationRequest, Grammar, ThinkingBudget
 from llamabox.server.chat.fields import ChatDefaults, Thinking, continuation, refuse_foreign, thinking
+from llamabox.server.chat.format import ChatChoice
 from llamabox.server.chat.messages import check_messages
 from llamabox.server.chat.tool_choice import chosen_tools
 from llamabox.server.errors import BadRequest, NotSupported
@@ -13,16 +24,24 @@ from llamabox.server.schemas import ChatBody
 
 @dataclass(frozen=True)
 class Conversation:
-    """A chat request made ready: the prompt, what constrains the answer, and what its parsers come from."""
+    """A chat request made ready.
+
+    constraints    what constrains the answer
+    parsed         what its parsers come from
+    begun          what the last message began, when it is continued
+    streams_begun  whether a stream repeats that
+    """
 
     prompt: str
     constraints: PreparedChat
     parsed: PreparedChat
     thinking: Thinking
+    begun: tuple[Delta, ...]
+    streams_begun: bool
 
-    def parser(self) -> ChatParser:
-        """A parser for one choice."""
-        return self.parsed.parser()
+    def choice(self, index: int) -> ChatChoice:
+        """What one answer is written to."""
+        return ChatChoice(index, self.parsed.parser(), self.begun, self.streams_begun)
 
     def constrain(self, request: GenerationRequest) -> GenerationRequest:
         """The engine's request with all that the format needs: its grammar, stops, markers and thinking budget."""
@@ -50,16 +69,35 @@ def prepare(
     check_messages(body.messages)
     request = chat_request(body, defaults, grammar)
     try:
-        prepared = prepare_chat(template, request)
+        prepared = constraints = parsed = prepare_chat(template, request)
         if not defaults.parse:  # all of the text is content, and what the tools would need of it is left out
-            plain = prepare_chat(template, replace(request, tools=(), tool_choice="none", reasoning_format="none"))
-            return Conversation(prepared.prompt, plain, plain, thinking(body, defaults))
-        untouched = prepared
-        if body.parse_tool_calls is False:
-            untouched = prepare_chat(template, replace(request, tools=(), tool_choice="none"))
+            bare = replace(request, tools=(), tool_choice="none", reasoning_format="none")
+            constraints = parsed = prepare_chat(template, bare)
+        elif body.parse_tool_calls is False:
+            parsed = prepare_chat(template, replace(request, tools=(), tool_choice="none"))
     except TemplateError as error:
         raise BadRequest(f"messages: {error}", "messages") from None
-    return Conversation(prepared.prompt, prepared, untouched, thinking(body, defaults))
+    return Conversation(
+        prompt=prepared.prompt,
+        constraints=constraints,
+        parsed=parsed,
+        thinking=thinking(body, defaults),
+        begun=begun(request),
+        streams_begun=not body.continue_final_message or body.echo is True,
+    )
+
+
+def begun(request: ChatRequest) -> tuple[Delta, ...]:
+    """The parts of the message that is continued."""
+    if not request.continue_final_message:
+        return ()
+    message = request.messages[-1]
+    content, thoughts = message.get("content"), message.get("reasoning_content")
+    text = join_parts(content, "messages") if isinstance(content, list) else content
+    deltas: list[Delta] = [ReasoningDelta(thoughts)] if thoughts and request.reasoning_format != "none" else []
+    if text and request.continue_final_message != "reasoning_content":
+        deltas.append(ContentDelta(text))
+    return tuple(deltas)
 
 
 def chat_request(body: ChatBody, defaults: ChatDefaults, grammar: Grammar | None) -> ChatRequest:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 from llamabox.server.errors import BadRequest, NotSupported
 from llamabox.server.schemas import ChatBody
 
+OWN_VARIABLES = ("messages", "tools", "add_generation_prompt")  # of a template, which the request's fields set
 Continued = bool | Literal["content", "reasoning_content"]
 
 
@@ -48,8 +49,14 @@ class Thinking:
 
 
 def thinking(body: ChatBody, defaults: ChatDefaults) -> Thinking:
-    """Errors: BadRequest for a chat_template_kwargs.enable_thinking that is no boolean"""
-    kwargs = {**defaults.template_kwargs, **(body.chat_template_kwargs or {})}
+    """Errors: BadRequest for a chat_template_kwargs.enable_thinking that is no boolean, or one of the server's names"""
+    given = body.chat_template_kwargs or {}
+    for name in OWN_VARIABLES:
+        if name in given:
+            raise BadRequest(
+                f"chat_template_kwargs.{name}: found it, expected the field of the request", "chat_template_kwargs"
+            )
+    kwargs = {**defaults.template_kwargs, **given}
     enabled = kwargs.pop("enable_thinking", None)
     if enabled is None:
         enabled = defaults.enable_thinking

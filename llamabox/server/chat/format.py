@@ -1,5 +1,6 @@
 """Chat replies in OpenAI's shape: what a format's parser finds in the text becomes deltas, and the whole message."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from llamabox.chat import ChatParser, ContentDelta, Delta, ReasoningDelta, ToolCallStart
@@ -13,9 +14,12 @@ class ChatFormat(OpenAIFormat):
 
 
 class ChatChoice(Choice):
-    """A choice of /v1/chat/completions: content, reasoning and tool calls, as the parser tells them apart."""
+    """A choice of /v1/chat/completions: content, reasoning and tool calls, as the parser tells them apart.
 
-    def __init__(self, index: int, parser: ChatParser):
+    begun  what the message began with in the request; the whole message has it, a stream only when `streams_begun`
+    """
+
+    def __init__(self, index: int, parser: ChatParser, begun: Sequence[Delta] = (), streams_begun: bool = True):
         super().__init__(index)
         self._parser = parser
         self._content: list[str] = []
@@ -23,9 +27,11 @@ class ChatChoice(Choice):
         self._calls: list[dict[str, Any]] = []
         self._arguments: list[list[str]] = []
         self._reason: str | None = None
+        parts = [self._part(self._add(delta)) for delta in begun]
+        self._opening = [self._part({"role": "assistant", "content": ""}), *(parts if streams_begun else ())]
 
     def opening(self):
-        return [self._part({"role": "assistant", "content": ""})]
+        return self._opening
 
     def push(self, event):
         return [self._part(self._add(delta)) for delta in self._parser.push(event.text)] if event.text else []

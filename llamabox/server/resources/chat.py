@@ -4,7 +4,7 @@ import falcon
 
 from llamabox.server.bodies import read_body
 from llamabox.server.chat.conversation import Conversation, prepare
-from llamabox.server.chat.format import ChatChoice, ChatFormat
+from llamabox.server.chat.format import ChatFormat
 from llamabox.server.context import ServerContext
 from llamabox.server.errors import BadRequest
 from llamabox.server.requests import generation_requests
@@ -61,7 +61,7 @@ def start_chat(context: ServerContext, body: ChatBody, req: falcon.Request) -> t
         conversation.constrain(request)
         for request in generation_requests(body, prompt, context.defaults, model.tokenizer, req.context.id)
     ]
-    choices = [ChatChoice(i, conversation.parser()) for i in range(len(requests))]
+    choices = [conversation.choice(i) for i in range(len(requests))]
     return ChatFormat(model.alias, choices, includes_usage(body)), context.run(requests, req)
 
 

@@ -22,6 +22,7 @@ class ChatBody(OpenAIFields, kw_only=True):
     # the prompt
     add_generation_prompt: bool | None = None
     continue_final_message: bool | Literal["content", "reasoning_content"] | None = None
+    echo: bool | None = None
     chat_template_kwargs: dict[str, Any] | None = None
     # reasoning
     reasoning_format: Literal["auto", "none", "deepseek", "deepseek-legacy"] | None = None

@@ -55,6 +55,12 @@ def test_the_budget_has_two_names(fields, budget):
     assert thinking(body(**fields), DEFAULTS).budget == budget
 
 
+@pytest.mark.parametrize("name", ["messages", "tools", "add_generation_prompt"])
+def test_the_servers_own_variables_are_not_for_the_template_kwargs(name):
+    with pytest.raises(BadRequest, match=f"chat_template_kwargs.{name}"):
+        thinking(body(chat_template_kwargs={name: []}), DEFAULTS)
+
+
 @pytest.mark.parametrize("value", ["true", 1, 0, [], {}])
 def test_enable_thinking_is_true_or_false(value):
     with pytest.raises(BadRequest) as caught:

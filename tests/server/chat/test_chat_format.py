@@ -151,6 +151,20 @@ def test_choices_have_a_parser_each():
     assert len({chunk["id"] for chunk in chunks}) == 1
 
 
+@pytest.mark.parametrize("streams_begun", [True, False])
+def test_what_was_begun_is_part_of_the_whole_and_of_a_stream_on_demand(streams_begun):
+    def begun_format():
+        begun = (ReasoningDelta("hm "), ContentDelta("Well, "))
+        return ChatFormat("tiny", [ChatChoice(0, Scripted(SCRIPT), begun, streams_begun)])
+
+    message = begun_format().whole(events("c"))["choices"][0]["message"]
+    assert (message["reasoning_content"], message["content"]) == ("hm ", "Well, Hi !")
+    streamed = deltas(begun_format().chunks(events("c")))
+    assert streamed[0] == {"role": "assistant", "content": ""}
+    assert streamed[1:3] == ([{"reasoning_content": "hm "}, {"content": "Well, "}] if streams_begun else streamed[1:3])
+    assert len(streamed) == (6 if streams_begun else 4)
+
+
 def test_moments_without_news_pass_through_a_stream():
     assert list(format().chunks([None, *events("c")]))[1] is None
     assert format().whole([None, *events("c")])["choices"][0]["message"]["content"] == "Hi !"

@@ -222,6 +222,24 @@ def test_a_last_assistant_message_is_continued_unless_the_server_says_no(server)
     assert whole.prompt.endswith("It is<|im_end|>\n")
 
 
+def test_what_was_begun_comes_back_as_in_llama_server(server):
+    messages = [USER, {"role": "assistant", "content": [{"type": "text", "text": "It is"}]}]
+    explicit = {"continue_final_message": True, "add_generation_prompt": False}
+
+    def streamed(**fields):
+        lines = server.post(" cold.", messages=messages, stream=True, **fields).text.split("\n\n")
+        chunks = [json.loads(line[6:]) for line in lines if line.startswith("data: {")]
+        return "".join(chunk["choices"][0]["delta"].get("content") or "" for chunk in chunks)
+
+    assert server.choice(" cold.", messages=messages)["message"]["content"] == "It is cold."
+    assert server.choice(" cold.", messages=messages, **explicit)["message"]["content"] == "It is cold."
+    assert streamed() == "It is cold."
+    assert streamed(**explicit) == " cold."
+    thoughts = [USER, {"role": "assistant", "content": "", "reasoning_content": "Let me "}]
+    message = server.choice("see.\n</think>\n\nYes.", messages=thoughts)["message"]
+    assert message["reasoning_content"].strip() == "Let me see." and message["content"].strip() == "Yes."
+
+
 def test_results_of_tools_are_fed_back(server):
     call = {"id": "c1", "type": "function", "function": {"name": "get_weather", "arguments": '{"city": "Oslo"}'}}
     messages = [

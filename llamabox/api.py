@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from llamabox.gguf import open_gguf
+from llamabox.gguf import check_tensors, open_gguf
 from llamabox.kernels import BLOCK, Ops, Rows, make_step, open_backend
 from llamabox.kernels.kv import check_types
 from llamabox.models import LoadedModel, ModelError, ModelOptions, adapter_set, load_model
@@ -37,14 +37,17 @@ def load(
     control_vectors  files of control vectors, in the same way, added after the layers (first, last) of
                      control_vector_layers, both included
     options  threads, threads_batch (int, or kernels.Threads; of steps with one row, and with several), n_ctx (tokens;
-             the file's own context when absent), mmap, mlock (bool), overrides (sequence of "KEY=TYPE:VALUE"),
-             and the fields of models.ModelOptions (rope_freq_base, ...)
+             the file's own context when absent), mmap, mlock, check_tensors (bool), overrides (sequence of
+             "KEY=TYPE:VALUE"), and the fields of models.ModelOptions (rope_freq_base, ...)
     Errors:  GGUFError, ModelError, TokenizerError for a file that is not right; TypeError for an unknown option
     """
     reading = {name: options.pop(name) for name in ("mmap", "mlock", "overrides") if name in options}
     threads, n_ctx = [options.pop(name, None) for name in ("threads", "threads_batch")], options.pop("n_ctx", None)
+    check = options.pop("check_tensors", False)
     maths = ModelOptions(**{"n_ctx_seq": n_ctx, **options})
     file = open_gguf(path, **reading)
+    if check:
+        check_tensors(file)
     ops = open_backend(backend, *threads) if isinstance(backend, str) else backend
     model = load_model(file, ops, maths)
     loras, controls = [_scaled(item) for item in lora], [_scaled(item) for item in control_vectors]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from llamabox.cli.actions import do_action
 from llamabox.cli.devices import check_devices
 from llamabox.cli.generating import at_terminal, given_prompt, pieces, show
-from llamabox.cli.logs import set_up_logging
+from llamabox.cli.logs import log_as_asked
 from llamabox.cli.model import LOCAL, load_from_options
 from llamabox.cli.options import ALL_OPTIONS, Group, Option, OptionError, Options, Table, parse_options
 from llamabox.cli.options.parsers import any_text
@@ -27,7 +27,7 @@ def main(argv: Sequence[str]) -> int:
     options = parse_options(argv, os.environ, OPTIONS, max_arguments=1)
     if options.action:
         return do_action(options.action, OPTIONS, USAGE)
-    set_up_logging(options.verbosity if options.given("verbosity") else -1, options.log_colors)
+    log_as_asked(options, options.verbosity if options.given("verbosity") else -1)
     check_devices(options)
     apply_affinity(options)
     message = given_prompt(options)

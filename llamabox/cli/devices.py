@@ -9,7 +9,10 @@ from llamabox.cli.system import cpu_name, memory_bytes, usable_cpus
 
 log = logging.getLogger(__name__)
 
-GPU_ONLY = ("gpu_layers", "main_gpu", "split_mode", "tensor_split", "kv_offload", "gpu_layers_draft")
+GPU_ONLY = (
+    "gpu_layers main_gpu split_mode tensor_split kv_offload gpu_layers_draft override_tensor cpu_moe n_cpu_moe "
+    "n_cpu_ffn op_offload no_host"
+).split()
 PRESENT = ("CPU",)
 
 

@@ -25,7 +25,8 @@ ROPE = (
 OTHERS = (
     "action verbosity log_colors model device gpu_layers main_gpu split_mode tensor_split kv_offload flash_attn "
     "override_kv ctx_size n_predict escape cache_type_k cache_type_v mlock mmap special "
-    "backend lora control_vectors control_vector_layer_range"
+    "backend lora control_vectors control_vector_layer_range load_mode check_tensors override_tensor cpu_moe n_cpu_moe "
+    "n_cpu_ffn op_offload no_host log_disable log_file log_jsonl log_prefix log_timestamps"
 ).split()
 LOCAL = (*OTHERS, *SAMPLING, *ROPE, *PLACED)
 
@@ -75,6 +76,8 @@ def load_arguments(options: Options) -> dict[str, Any]:
         **rope_arguments(options),
         **adapter_arguments(options),
     }
+    if options.check_tensors:
+        arguments["check_tensors"] = True
     if any(options.given(dest) for dest in PLACED):
         arguments["threads"], arguments["threads_batch"] = thread_settings(options)
     return arguments

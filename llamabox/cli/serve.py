@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 from llamabox.cli.access import access
 from llamabox.cli.actions import do_action
 from llamabox.cli.devices import check_devices
-from llamabox.cli.logs import set_up_logging
+from llamabox.cli.logs import log_as_asked
 from llamabox.cli.model import load_arguments, model_path, rope_arguments, sampling_arguments
 from llamabox.cli.options import ALL_OPTIONS, Options, parse_options
 from llamabox.cli.placement import apply_affinity
+from llamabox.cli.remarks import remark
 from llamabox.cli.speculation import speculation_settings
 
 if TYPE_CHECKING:
@@ -27,8 +28,9 @@ def main(argv: Sequence[str], program: str = "llamabox serve") -> int:
 
 def run_serve(options: Options) -> int:
     """Check what can be checked before a model is loaded, then serve."""
-    set_up_logging(options.verbosity, options.log_colors)
+    log_as_asked(options, options.verbosity)
     check_devices(options)
+    remark(options)
     apply_affinity(options)
     settings = server_settings(options)
 
@@ -73,6 +75,8 @@ def server_settings(options: Options) -> "ServerSettings":
             sampling=SamplingParams(**sampling_arguments(options)),
             n_predict=options.n_predict,
             special=options.special,
+            ignore_eos=options.ignore_eos,
+            stop=options.reverse_prompt,
             cache_prompt=options.cache_prompt,
             ping_s=options.sse_ping_interval,
             speculative=SpeculativeParams(options.draft_max, options.draft_min, options.draft_p_min),
@@ -90,6 +94,10 @@ def server_settings(options: Options) -> "ServerSettings":
         load=load_arguments(options),
         host=options.host,
         port=options.port,
+        reuse_port=options.reuse_port,
+        api_prefix=options.api_prefix,
+        announce=not options.log_jsonl,
+        tags=options.tags,
         n_threads=options.threads_http,
         timeout_s=options.timeout,
         idle_s=options.conn_idle,

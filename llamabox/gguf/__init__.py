@@ -1,5 +1,6 @@
 """GGUF: a file's bytes. Reads and writes files, turns blocks into values and values into blocks."""
 
+from llamabox.gguf.check import check_tensors
 from llamabox.gguf.dequant import dequantize
 from llamabox.gguf.errors import GGUFError
 from llamabox.gguf.overrides import Override, parse_override
@@ -17,6 +18,7 @@ __all__ = [
     "Override",
     "Tensor",
     "ValueType",
+    "check_tensors",
     "dequantize",
     "open_gguf",
     "parse_override",

@@ -10,6 +10,7 @@ from llamabox.server.admission import Admission
 from llamabox.server.app import create_app
 from llamabox.server.context import ServerContext
 from llamabox.server.loading import load_served
+from llamabox.server.prefix import Prefixed
 from llamabox.server.settings import ServerSettings
 from llamabox.server.sockets import HTTPServer
 
@@ -27,7 +28,11 @@ def serve(settings: ServerSettings) -> int:
     server = _bind(settings, context)
     stop = _Stop(server)
     loader = _Loader(context, settings, stop)
-    print(f"listening on http://{server.effective_host}:{server.effective_port}", flush=True)
+    address = f"http://{server.effective_host}:{server.effective_port}{settings.api_prefix}"
+    if settings.announce:
+        print(f"listening on {address}", flush=True)
+    else:
+        log.info("listening on %s", address)
     loader.start()
     while not stop.asked:
         server.loop_once()
@@ -38,15 +43,17 @@ def serve(settings: ServerSettings) -> int:
 
 
 def _bind(settings: ServerSettings, context: ServerContext) -> HTTPServer:
+    app = create_app(context)
     try:
         return HTTPServer(
-            create_app(context),
+            Prefixed(app, settings.api_prefix) if settings.api_prefix else app,
             settings.host,
             settings.port,
             context.admission.n_threads,
             settings.timeout_s,
             settings.idle_s,
             settings.keepalive_s,
+            settings.reuse_port,
         )
     except (OSError, ValueError) as error:  # waitress reports an unknown host as ValueError
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)

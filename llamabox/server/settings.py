@@ -32,6 +32,8 @@ class ServerSettings:
     n_ctx_chosen  False: n_ctx is only a default, and bows to a smaller context of the model without a warning
     lora_init_without_apply  adapters start with scale 0, and POST /lora-adapters may change that
     n_threads   HTTP threads; -1: enough for n_parallel, the queue and some spare
+    api_prefix  what every path begins with
+    announce    print the address on standard output
     timeout_s, idle_s, keepalive_s   limits on a connection that stalls, that never asked, that asks no more
     """
 
@@ -41,6 +43,10 @@ class ServerSettings:
     load: dict[str, Any] = field(default_factory=dict)
     host: str = "127.0.0.1"
     port: int = 8080
+    reuse_port: bool = False
+    api_prefix: str = ""
+    announce: bool = True
+    tags: tuple[str, ...] = ()
     n_threads: int = -1
     timeout_s: int = 600
     idle_s: int = 60

@@ -1,5 +1,6 @@
 """waitress with our time limits: --timeout, --conn-idle and --conn-keepalive act on each connection."""
 
+import socket
 import time
 
 import msgspec
@@ -45,8 +46,19 @@ class HTTPServer(TcpWSGIServer):
 
     channel_class = Channel
 
-    def __init__(self, app, host: str, port: int, n_threads: int, timeout_s: int, idle_s: int, keepalive_s: int):
+    def __init__(
+        self,
+        app,
+        host: str,
+        port: int,
+        n_threads: int,
+        timeout_s: int,
+        idle_s: int,
+        keepalive_s: int,
+        reuse_port: bool = False,
+    ):
         """OSError when the address cannot be bound."""
+        self._reuse_port = reuse_port
         self.timeout_s, self.idle_s, self.keepalive_s = timeout_s, idle_s, keepalive_s
         adjustments = Adjustments(
             host=host,
@@ -63,6 +75,13 @@ class HTTPServer(TcpWSGIServer):
         dispatcher = ThreadedTaskDispatcher()
         super().__init__(app, map={}, dispatcher=dispatcher, adj=adjustments, sockinfo=adjustments.listen[0])
         dispatcher.set_thread_count(n_threads)
+
+    def bind_server_socket(self) -> None:
+        if self._reuse_port:
+            if not hasattr(socket, "SO_REUSEPORT"):
+                raise OSError("this system lets no two sockets share a port")
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        super().bind_server_socket()
 
     def maintenance(self, now: float) -> None:
         """Close what has been silent for too long; called about once a second."""

@@ -4,8 +4,6 @@ import pytest
 
 from llamabox.cli.devices import check_devices
 from llamabox.cli.options import OptionError, parse_options
-from llamabox.cli.options.llama_speculative import REFUSED_SPECULATIVE
-from llamabox.cli.options.table import ALL_OPTIONS
 from llamabox.cli.serve import server_settings
 from llamabox.cli.speculation import speculation_settings
 from llamabox.engine import SpeculativeParams
@@ -137,13 +135,3 @@ def test_devices_of_the_draft_model(caplog):
     assert caplog.text == ""
     check_devices(parse_options(["-ngld", "9"]))
     assert "no GPU is present: -ngld is without effect" in caplog.text
-
-
-@pytest.mark.parametrize("flag", REFUSED_SPECULATIVE)
-def test_what_we_do_not_have_is_refused_by_name_with_a_reason(flag):
-    assert ALL_OPTIONS.find(flag) is None
-    with pytest.raises(OptionError) as caught:
-        parse_options([flag, "1"])
-    assert str(caught.value) == (
-        f"{flag} is an option of llama-server that llamabox does not have: {REFUSED_SPECULATIVE[flag]}"
-    )

@@ -1,12 +1,14 @@
 """-v, -lv, --log-colors and the request id in log lines."""
 
+import json
 import logging
 import re
 from io import StringIO
 
 import pytest
 
-from llamabox.cli.logs import set_up_logging
+from llamabox.cli.logs import log_as_asked, set_up_logging
+from llamabox.cli.options import parse_options
 from llamabox.logs import request_id
 
 
@@ -66,3 +68,42 @@ def test_colors_only_when_asked_and_on_a_terminal():
 def test_setting_up_twice_does_not_write_twice():
     set_up_logging(0, False, StringIO())
     assert log_all(-2).count("\n") == 1
+
+
+def as_asked(capsys, *argv):
+    log_as_asked(parse_options(argv, {}), 0)
+    logging.getLogger("llamabox.server").warning("a %s", "word")
+    return capsys.readouterr()
+
+
+def test_a_log_may_be_without_time_and_place_or_not_be_at_all(capsys, tmp_path):
+    assert re.fullmatch(r"\d{4}-.* W server: a word\n", as_asked(capsys).err)
+    assert as_asked(capsys, "--no-log-timestamps").err == "W server: a word\n"
+    assert re.fullmatch(r"\d{4}-[^W]* a word\n", as_asked(capsys, "--no-log-prefix").err)
+    assert as_asked(capsys, "--no-log-prefix", "--no-log-timestamps").err == "a word\n"
+    assert "".join(as_asked(capsys, "--log-disable", "--log-file", str(tmp_path / "x"))) == ""
+    assert (
+        as_asked(capsys, "--no-log-prefix", "--no-log-timestamps", "--log-colors", "on").err
+        == "\x1b[33ma word\x1b[0m\n"
+    )
+
+
+def test_a_log_goes_to_a_file_too(capsys, tmp_path):
+    for _ in range(2):
+        assert as_asked(capsys, "--log-file", str(tmp_path / "log"), "--no-log-timestamps").err == "W server: a word\n"
+    assert (tmp_path / "log").read_text() == "W server: a word\n" * 2
+    with pytest.raises(OSError, match="no such folder|No such file"):
+        as_asked(capsys, "--log-file", str(tmp_path / "none" / "log"))
+
+
+def test_a_log_of_json_objects(capsys, tmp_path):
+    token = request_id.set("r-1")
+    try:
+        out, err = as_asked(capsys, "--log-jsonl", "--log-file", str(tmp_path / "log"))
+    finally:
+        request_id.reset(token)
+    entry = json.loads(out)
+    assert err == "" and out.count("\n") == 1 and (tmp_path / "log").read_text() == out
+    assert entry.pop("time") > 1e9
+    assert entry == {"level": "warning", "where": "llamabox.server", "message": "a word", "request_id": "r-1"}
+    assert as_asked(capsys, "--log-jsonl", "--no-log-jsonl").out == ""

@@ -356,7 +356,7 @@ def test_environment(name, text, dest, value):
         (
             "LLAMA_ARG_FLASH_ATTN",
             "yes",
-            "LLAMA_ARG_FLASH_ATTN: found 'yes', expected 1 or 0 (also true, on, enabled, false, off, disabled)",
+            "LLAMA_ARG_FLASH_ATTN: found 'yes', expected on, off or auto",
         ),
         (
             "LLAMA_ARG_SPEC_DRAFT_P_MIN",

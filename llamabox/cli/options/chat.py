@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from llamabox.cli.options.option import Group, Option
-from llamabox.cli.options.parsers import FALSE_WORDS, TRUE_WORDS, Choice, Integer, Text, any_text
+from llamabox.cli.options.parsers import Choice, Integer, Text, any_text, on_off_auto
 
 JINJA = "chat templates are always rendered as Jinja here"
 
@@ -21,15 +21,6 @@ def template_kwargs(text: str) -> dict[str, Any]:
     if not isinstance(value.get("enable_thinking", True), bool):
         raise ValueError('a JSON object whose "enable_thinking" is true or false')
     return value
-
-
-def on_off_auto(text: str) -> bool | None:
-    """on, off or auto (None)."""
-    if text == "auto":
-        return None
-    if text not in TRUE_WORDS + FALSE_WORDS:
-        raise ValueError("on, off or auto")
-    return text in TRUE_WORDS
 
 
 CHAT = Group(

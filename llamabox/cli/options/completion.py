@@ -8,6 +8,7 @@ from llamabox.cli.options.parsers import (
     Text,
     cpu_mask,
     cpu_range,
+    gpu_layers,
     key_value,
     path,
     proportions,
@@ -36,7 +37,7 @@ DEVICES = (
     Option(
         "gpu_layers",
         "-ngl, --gpu-layers, --n-gpu-layers N",
-        (Integer(-1),),
+        (gpu_layers,),
         help="number of layers to store in VRAM",
         env="LLAMA_ARG_N_GPU_LAYERS",
         note=NO_GPU,

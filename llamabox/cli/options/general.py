@@ -1,7 +1,14 @@
 """general: help, versions, logging."""
 
 from llamabox.cli.options.option import Group, Option
-from llamabox.cli.options.parsers import INT32_MAX, Integer
+from llamabox.cli.options.parsers import INT32_MAX, Integer, on_off_auto
+
+
+def colors(text: str) -> bool | str:
+    """on -> "always"; off -> False; auto -> True, on a terminal."""
+    value = on_off_auto(text)
+    return True if value is None else "always" if value else False
+
 
 GENERAL = Group(
     "general",
@@ -32,6 +39,13 @@ GENERAL = Group(
             env="LLAMA_LOG_VERBOSITY",
             note="default: 0; errors have verbosity -2, warnings -1, information 0, debug messages 1",
         ),
-        Option("log_colors", "--log-colors", default=False, help="enable colored logging"),
+        Option(
+            "log_colors",
+            "--log-colors",
+            default=False,
+            help="enable colored logging",
+            optional=colors,
+            note="on a terminal; on may follow (also elsewhere), off, or auto",
+        ),
     ),
 )

@@ -13,6 +13,8 @@ def help_text(table: Table, usage: str) -> str:
     """Every group and option of the table in its order, under a usage line."""
     parts = [f"usage: {usage}"]
     for group in table.groups:
+        if not group.title:
+            continue
         parts.append(f"\n{group.title}:\n")
         parts.extend(_row(option) for option in group.options)
     return "\n".join(parts) + "\n"
@@ -28,10 +30,14 @@ def _row(option: Option) -> str:
 
 def _texts(option: Option) -> list[str]:
     texts = option.help.split("\n")
-    if option.env:
-        texts.append(f"(env: {option.env})")
+    if option.variables:
+        texts.append(f"(env: {', '.join(option.variables)})")
+    if option.opposites:
+        texts.append(f"(opposite: {', '.join(option.opposites)})")
     if option.note:
         texts.append(f"[{option.note}]")
+    if option.refused:
+        texts.append(f"[only that: {option.refused}]")
     if option.later:
         texts.append(f"[not available yet: {option.later}]")
     return texts

@@ -57,31 +57,32 @@ _SAMPLING = "guesses are chosen on the host"
 _TABLES = "of the kinds of n-gram lookup, llamabox has ngram-cache (--lookup-ngram-min)"
 _DOWNLOAD = "download the draft model first, and give its file to -md"
 
-REFUSED_SPECULATIVE = {  # flags of llama-server -> why llamabox does not have them
-    **dict.fromkeys(
-        "--spec-draft-threads -td --threads-draft --spec-draft-threads-batch -tbd --threads-batch-draft "
-        "--spec-draft-cpu-mask -Cd --cpu-mask-draft --spec-draft-cpu-range -Crd --cpu-range-draft "
-        "--spec-draft-cpu-strict --cpu-strict-draft --spec-draft-prio --prio-draft --spec-draft-poll --poll-draft "
-        "--spec-draft-cpu-mask-batch -Cbd --cpu-mask-batch-draft --spec-draft-cpu-strict-batch "
-        "--cpu-strict-batch-draft --spec-draft-prio-batch --prio-batch-draft --spec-draft-poll-batch "
-        "--poll-batch-draft".split(),
-        _THREADS,
-    ),
-    **dict.fromkeys(
-        "--spec-draft-override-tensor -otd --override-tensor-draft --spec-draft-cpu-moe -cmoed --cpu-moe-draft "
-        "--spec-draft-n-cpu-moe --spec-draft-ncmoe -ncmoed --n-cpu-moe-draft".split(),
-        _BUFFERS,
-    ),
-    **dict.fromkeys("--spec-draft-p-split --draft-p-split".split(), _TREE),
-    **dict.fromkeys("--spec-synth-len --spec-synth-rates".split(), _SYNTHETIC),
-    **dict.fromkeys("--spec-draft-backend-sampling --no-spec-draft-backend-sampling".split(), _SAMPLING),
+REFUSED_SPECULATIVE = {  # as in refused.py
+    "--spec-draft-threads -td --threads-draft": _THREADS,
+    "--spec-draft-threads-batch -tbd --threads-batch-draft": _THREADS,
+    "--spec-draft-cpu-mask -Cd --cpu-mask-draft": _THREADS,
+    "--spec-draft-cpu-range -Crd --cpu-range-draft": _THREADS,
+    "--spec-draft-cpu-strict --cpu-strict-draft": _THREADS,
+    "--spec-draft-prio --prio-draft": _THREADS,
+    "--spec-draft-poll --poll-draft": _THREADS,
+    "--spec-draft-cpu-mask-batch -Cbd --cpu-mask-batch-draft": _THREADS,
+    "--spec-draft-cpu-strict-batch --cpu-strict-batch-draft": _THREADS,
+    "--spec-draft-prio-batch --prio-batch-draft": _THREADS,
+    "--spec-draft-poll-batch --poll-batch-draft": _THREADS,
+    "--spec-draft-override-tensor -otd --override-tensor-draft": _BUFFERS,
+    "--spec-draft-cpu-moe -cmoed --cpu-moe-draft LLAMA_ARG_SPEC_DRAFT_CPU_MOE": _BUFFERS,
+    "--spec-draft-n-cpu-moe --spec-draft-ncmoe -ncmoed --n-cpu-moe-draft LLAMA_ARG_SPEC_DRAFT_N_CPU_MOE": _BUFFERS,
+    "--spec-draft-p-split --draft-p-split LLAMA_ARG_SPEC_DRAFT_P_SPLIT": _TREE,
+    "--spec-synth-len LLAMA_ARG_SPEC_SYNTH_LEN": _SYNTHETIC,
+    "--spec-synth-rates LLAMA_ARG_SPEC_SYNTH_RATES": _SYNTHETIC,
+    "--spec-draft-backend-sampling !--no-spec-draft-backend-sampling LLAMA_ARG_SPEC_DRAFT_BACKEND_SAMPLING": _SAMPLING,
+    "--spec-default": _TABLES,
+    "--spec-draft-hf -hfd -hfrd --hf-repo-draft LLAMA_ARG_SPEC_DRAFT_HF_REPO": _DOWNLOAD,
     **dict.fromkeys(
         "--spec-ngram-mod-n-min --spec-ngram-mod-n-max --spec-ngram-mod-n-match --spec-ngram-simple-size-n "
         "--spec-ngram-simple-size-m --spec-ngram-simple-min-hits --spec-ngram-map-k-size-n --spec-ngram-map-k-size-m "
         "--spec-ngram-map-k-min-hits --spec-ngram-map-k4v-size-n --spec-ngram-map-k4v-size-m "
-        "--spec-ngram-map-k4v-min-hits --spec-ngram-size-n --spec-ngram-size-m --spec-ngram-min-hits "
-        "--spec-default".split(),
+        "--spec-ngram-map-k4v-min-hits --spec-ngram-size-n --spec-ngram-size-m --spec-ngram-min-hits".split(),
         _TABLES,
     ),
-    **dict.fromkeys("--spec-draft-hf -hfd -hfrd --hf-repo-draft".split(), _DOWNLOAD),
 }

@@ -5,8 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from llamabox.cli.options.option import Option
-from llamabox.cli.options.parsers import boolean, unescape
-from llamabox.cli.options.refused import REFUSED
+from llamabox.cli.options.parsers import FALSE_WORDS, TRUE_WORDS, boolean, unescape
 from llamabox.cli.options.table import ALL_OPTIONS, Table
 
 
@@ -97,9 +96,6 @@ def _unknown(table: Table, flag: str) -> str:
     known = ALL_OPTIONS.find(flag)
     if known is not None:
         return f"{flag} is an option of another command of llamabox, not of this one; --help lists those of this one"
-    why = REFUSED.get(flag.replace("_", "-"))
-    if why is not None:
-        return f"{flag} is an option of llama-server that llamabox does not have: {why}"
     close = difflib.get_close_matches(flag, table.by_flag, n=1, cutoff=0.7)
     return f"unknown option {_short(flag)}" + (f"; did you mean {close[0]}?" if close else "; --help lists all options")
 
@@ -107,9 +103,7 @@ def _unknown(table: Table, flag: str) -> str:
 def _value_from_words(option: Option, flag: str, attached: str | None, words: list[str], table: Table) -> Any:
     """The value of an option on the command line; takes the words that it needs."""
     if option.is_switch:
-        if attached is not None:
-            raise OptionError(f"{flag}: found {_short('=' + attached)}, expected no value")
-        return option.const
+        return _switched(option, flag, attached, words)
     texts = [] if attached is None else [attached]
     if option.joined is not None and (attached is not None or _is_joined(option, words)):
         return _parse(flag, option.joined, texts[0] if texts else words.pop(0))
@@ -123,6 +117,25 @@ def _value_from_words(option: Option, flag: str, attached: str | None, words: li
     return parsed if len(parsed) > 1 else parsed[0]
 
 
+def _switched(option: Option, flag: str, attached: str | None, words: list[str]) -> Any:
+    """The value that a switch sets its dest to."""
+    opposite = flag in option.opposites or flag.replace("_", "-") in option.opposites
+    if option.refused and not opposite:
+        raise OptionError(_refusal(flag, option))
+    if option.optional is not None and not opposite:
+        if attached is None and words and _fits(option.optional, words[0]):
+            attached = words.pop(0)
+        if attached is not None:
+            return _parse(flag, option.optional, attached)
+    if attached is not None:
+        raise OptionError(f"{flag}: found {_short('=' + attached)}, expected no value")
+    return not option.const if opposite else option.const
+
+
+def _refusal(name: str, option: Option) -> str:
+    return f"{name} is an option of llama-server that llamabox does not have: {option.refused}"
+
+
 def _is_joined(option: Option, words: list[str]) -> bool:
     """Whether the next word stands for all values: it does when the one after it cannot be the last of them."""
     return bool(words) and _fits(option.joined, words[0]) and not (words[1:] and _fits(option.parse[-1], words[1]))
@@ -130,9 +143,11 @@ def _is_joined(option: Option, words: list[str]) -> bool:
 
 def _fits(parse: Callable[[str], Any] | None, text: str) -> bool:
     try:
-        return parse is not None and parse(text) is not None
+        if parse is not None:
+            parse(text)
     except ValueError:
         return False
+    return parse is not None
 
 
 def _parse(name: str, parse: Callable[[str], Any], text: str) -> Any:
@@ -144,6 +159,8 @@ def _parse(name: str, parse: Callable[[str], Any], text: str) -> Any:
 
 def _store(option: Option, name: str, value: Any, values: dict[str, Any], sources: dict[str, str]) -> None:
     if not option.works_with(value):
+        if option.refused:
+            raise OptionError(_refusal(name, option))
         what = name if name in option.flags else f"{name} ({option.name})"
         raise OptionError(f"{what} is not available in this version of llamabox: {option.later}")
     if option.repeats:
@@ -156,17 +173,29 @@ def _store(option: Option, name: str, value: Any, values: dict[str, Any], source
 def _read_environment(table: Table, env: Mapping[str, str], values: dict[str, Any], sources: dict[str, str]) -> None:
     on_command_line = frozenset(sources)
     for option in table.options:
-        names = [name for name in (option.env, *option.env_aliases) if name is not None and env.get(name, "") != ""]
-        if not names or option.dest in on_command_line:
+        name = next((name for name in option.variables if env.get(name, "")), None)
+        if name is None or option.dest in on_command_line:
             continue
-        parse = boolean if option.is_switch else option.parse[0]
-        _store(option, names[0], _parse(names[0], parse, env[names[0]]), values, sources)
+        _store(option, name, _value_from_variable(option, name, env[name]), values, sources)
+
+
+def _value_from_variable(option: Option, name: str, text: str) -> Any:
+    if not option.is_switch:
+        return _parse(name, option.parse[0], text)
+    if option.refused and text.lower() not in FALSE_WORDS:
+        raise OptionError(_refusal(name, option))
+    if option.optional is not None and text.lower() not in TRUE_WORDS + FALSE_WORDS:
+        return _parse(name, option.optional, text)
+    return _parse(name, boolean, text)
 
 
 def _finish(options: Options) -> Options:
     """What depends on two options at once."""
     if options.given("rope_scale") and options.given("rope_freq_scale"):
         raise OptionError("--rope-scale and --rope-freq-scale: found both, expected one (either is 1 / the other)")
+    if options.given("load_mode"):
+        mmap, mlock = options.load_mode
+        options = options.replace(mmap=mmap, mlock=mlock)
     if options.given("dry_sequence_breakers"):
         breakers = () if "none" in options.dry_sequence_breakers else options.dry_sequence_breakers
         options = options.replace(dry_sequence_breakers=tuple(map(unescape, breakers)) if options.escape else breakers)

@@ -110,10 +110,32 @@ def boolean(text: str) -> bool:
     return word in TRUE_WORDS
 
 
+def on_off_auto(text: str) -> bool | None:
+    """on, off or auto (None)."""
+    if text == "auto":
+        return None
+    if text not in TRUE_WORDS + FALSE_WORDS:
+        raise ValueError("on, off or auto")
+    return text in TRUE_WORDS
+
+
 def threads(text: str) -> int:
     """A number of threads; 0 means -1, one a core, as in llama-box."""
     value = Integer(-1, 4096)(text)
     return -1 if value == 0 else value
+
+
+def gpu_layers(text: str) -> int:
+    """A number of layers; -1 for all of them, which auto and all ask for too."""
+    return -1 if text in ("auto", "all") else Integer(-1)(text)
+
+
+def host(text: str) -> str:
+    """An address or a host name."""
+    expected = "an address or a host name"
+    if "," in text or text.endswith(".sock"):
+        raise ValueError(f"{expected}, one and no UNIX socket")
+    return Text(expected)(text)
 
 
 def http_threads(text: str) -> int:

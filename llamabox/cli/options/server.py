@@ -1,7 +1,7 @@
 """server: sockets, the model, which endpoints are open."""
 
 from llamabox.cli.options.option import Group, Option
-from llamabox.cli.options.parsers import Integer, Number, Text, http_threads, path, words
+from llamabox.cli.options.parsers import Integer, Number, Text, host, http_threads, on_off_auto, path, words
 from llamabox.cli.options.scaled import files, scaled_files
 
 NO_GPU = "accepted; no GPU backend in this version, one warning says so"
@@ -13,7 +13,7 @@ SERVER = Group(
         Option(
             "host",
             "--host HOST",
-            (Text("an address or a host name"),),
+            (host,),
             default="127.0.0.1",
             help="ip address to listen (default: 127.0.0.1)",
             env="LLAMA_ARG_HOST",
@@ -117,7 +117,8 @@ SERVER = Group(
             default=False,
             help="enable Flash Attention (default: disabled)",
             env="LLAMA_ARG_FLASH_ATTN",
-            note="accepted; here attention always runs block by block, and never holds all scores at once",
+            optional=on_off_auto,
+            note="on, off or auto may follow; a line at the start says what it means here",
         ),
         Option(
             "metrics",

@@ -11,12 +11,15 @@ from llamabox.cli.options.chat import CHAT
 from llamabox.cli.options.general import GENERAL
 from llamabox.cli.options.http import HTTP
 from llamabox.cli.options.images import IMAGES
+from llamabox.cli.options.llama_server import LLAMA_SERVER
 from llamabox.cli.options.memory import COMPLETION
 from llamabox.cli.options.option import Group, Option
 from llamabox.cli.options.own import OWN
+from llamabox.cli.options.refused import REFUSED_GROUP
 from llamabox.cli.options.rpc import RPC_SERVER
 from llamabox.cli.options.server import SERVER
 from llamabox.cli.options.speculative import SPECULATIVE
+from llamabox.cli.options.spellings import with_spellings
 
 
 class Table:
@@ -31,7 +34,7 @@ class Table:
 
     @cached_property
     def by_flag(self) -> dict[str, Option]:
-        return {flag: option for option in self.options for flag in option.flags}
+        return {flag: option for option in self.options for flag in (*option.flags, *option.opposites)}
 
     @cached_property
     def defaults(self) -> dict[str, Any]:
@@ -53,4 +56,5 @@ class Table:
         return self.only(*(dest for dest in self.defaults if dest not in dests))
 
 
-ALL_OPTIONS = Table((GENERAL, SERVER, COMPLETION, SPECULATIVE, IMAGES, RPC_SERVER, CHAT, HTTP, OWN))
+SHOWN = (GENERAL, SERVER, COMPLETION, SPECULATIVE, IMAGES, RPC_SERVER, CHAT, HTTP, LLAMA_SERVER, OWN)
+ALL_OPTIONS = Table((*with_spellings(SHOWN), REFUSED_GROUP))

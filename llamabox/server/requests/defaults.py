@@ -13,6 +13,8 @@ class Defaults:
     sampling: SamplingParams
     n_predict: int = -1
     special: bool = False
+    ignore_eos: bool = False
+    stop: tuple[str, ...] = ()
     cache_prompt: bool = True
     ping_s: int = 30
     speculative: SpeculativeParams = SpeculativeParams(16, 5, 0.9)

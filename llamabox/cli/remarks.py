@@ -1,0 +1,25 @@
+"""Options of llama.cpp that have nothing to switch here: a line in the log says what each means."""
+
+import logging
+
+from llamabox.cli.options import Options
+
+log = logging.getLogger(__name__)
+
+REMARKS = {
+    "flash_attn": "attention always runs block by block and never holds all scores at once",
+    "lazy_mode": "pages of a mapped file are read when they are first used, of every tensor",
+    "repack": "weights are read in their own blocks; none is rearranged",
+    "swa_full": "layers with a sliding window always keep the whole sequence",
+    "perf": "timings are always taken; replies and /metrics have them",
+    "fit": "nothing is changed to fit a device's memory",
+    "fit_target": "nothing is changed to fit a device's memory",
+    "fit_ctx": "nothing is changed to fit a device's memory",
+}
+
+
+def remark(options: Options) -> None:
+    """One line for each of these options that was given."""
+    for dest, text in REMARKS.items():
+        if options.given(dest):
+            log.info("%s: %s", options.source(dest), text)

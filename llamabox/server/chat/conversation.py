@@ -83,7 +83,7 @@ def prepare(
         parsed=parsed,
         thinking=thinking(body, defaults),
         begun=begun(request),
-        streams_begun=not body.continue_final_message or body.echo is True,
+        streams_begun=not body.continue_final_message if body.echo is None else body.echo,
     )
 
 

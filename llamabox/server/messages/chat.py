@@ -33,6 +33,7 @@ def chat_fields(body: CountTokensBody) -> dict[str, Any]:
         fields |= {
             "stream": True,
             "stream_options": {"include_usage": True},
+            "echo": False,  # of an answer that the request began, Anthropic returns what is added
             "max_tokens": body.max_tokens,
             "stop": body.stop_sequences,
             "temperature": body.temperature,

@@ -79,7 +79,7 @@ def test_fields_with_other_names_in_a_chat_request():
         thinking={"type": "enabled", "budget_tokens": 1024},
         output_config={"effort": "high", "format": {"type": "json_schema", "schema": schema}},
     )
-    del found["messages"], found["stream"], found["stream_options"]
+    del found["messages"], found["stream"], found["stream_options"], found["echo"]
     assert found == {
         "max_tokens": 9,
         "stop": ["END"],

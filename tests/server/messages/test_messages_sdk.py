@@ -40,6 +40,16 @@ def test_thoughts_and_text():
         assert message.stop_reason == "end_turn"
 
 
+def test_of_an_answer_that_was_begun_comes_what_is_added():
+    begun = {"role": "assistant", "content": "It is"}
+    with saying(" cold.") as port:
+        client = sdk(port)
+        whole = client.messages.create(model="x", max_tokens=200, messages=[QUESTION, begun])
+        assert [block.text for block in whole.content] == [" cold."]
+        with client.messages.stream(model="x", max_tokens=200, messages=[QUESTION, begun]) as stream:
+            assert "".join(stream.text_stream) == " cold."
+
+
 def test_a_call_streamed_and_whole():
     with saying(CALLING) as port:
         client = sdk(port)

@@ -4,18 +4,22 @@
 
 Writes conformance/results/adapters.npz: case -> f32 (T, n_vocab) or, for bert, hidden states (T, n_embd);
 case/in_f32 -> NMSE of llama.cpp with the adapter's values in F32; "provenance".
+`python conformance/adapters.py --table` measures and writes the table of docs/conformance.md.
 tests/models/test_adapters.py makes the same files, with our writer, and compares ours with what is stored.
 """
 
 import json
+import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import variants
+from docs_table import put
 from variants import Variant, materialize
 
+import llamabox
 from llamabox.gguf import GGMLType, GGUFWriter, dequantize, open_gguf, quantize
 
 STORED = Path(__file__).resolve().parent / "results" / "adapters.npz"
@@ -179,7 +183,47 @@ def directions(case: Case, n_layer: int) -> tuple[np.ndarray, int, int] | None:
     return data, first if first > 0 else 1, last if last > 0 else n_layer
 
 
-def main() -> None:
+def bound(name: str, stored: dict) -> float:
+    """NMSE that a case may have."""
+    given = CASES[name].bound
+    return given if given is not None else 5 * float(stored[f"{name}/in_f32"])
+
+
+def ours(name: str, folder: Path, backend: str) -> np.ndarray:
+    """Our logits, or hidden states, of a case."""
+    case = CASES[name]
+    path, loras, controls = make(case, folder)
+    how = {"lora": loras, "control_vectors": controls, "control_vector_layers": case.layers}
+    types = {"cache_type_k": "f32", "cache_type_v": "f32"}
+    model = llamabox.load(path, backend=backend, n_ctx=256, threads=1, **types, **how)
+    return model.embed(TOKENS, "none") if model.model.is_encoder else model.logits(TOKENS)
+
+
+def table() -> None:
+    from logits import nmse
+
+    with np.load(STORED) as file:
+        stored = dict(file)
+    lines = ["| case | adapters, scales | control vectors | bound | numpy | cpu |", f"|{' --- |' * 6}"]
+    for name, case in CASES.items():
+        errors = []
+        for backend in ("numpy", "cpu"):
+            with tempfile.TemporaryDirectory() as folder:
+                errors.append(nmse(stored[name], ours(name, Path(folder), backend)))
+        loras = ", ".join(f"rank {a.rank} {a.type} x {scale:g}" for a, scale in case.loras)
+        control = ", ".join(f"x {c.scale:g}" for c in case.control)
+        cells = [name, loras, control, f"{bound(name, stored):.0e}", *(f"{error:.1e}" for error in errors)]
+        lines.append(f"| {' | '.join(cells)} |")
+    head = (
+        "## LoRA adapters and control vectors\n\n"
+        "NMSE against llama.cpp with the same files. Adapters change every matrix of the layers (experts and routers "
+        "too), and, where a case does not leave them out, embeddings and output.\n"
+        "Made by `python conformance/adapters.py --table`.\n\n"
+    )
+    put("adapters", head + "\n".join(lines))
+
+
+def store() -> None:
     import llama_cpp_models
 
     provenance = {
@@ -205,4 +249,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    table() if "--table" in sys.argv else store()

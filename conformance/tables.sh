@@ -9,3 +9,5 @@ cd "$(dirname "$0")/.."
 python=${PYTHON:-python}
 "$python" conformance/logits.py
 "$python" conformance/tokenization.py
+"$python" conformance/adapters.py --table
+"$python" conformance/rope.py --table

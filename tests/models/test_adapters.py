@@ -26,11 +26,8 @@ def load(case, folder, backend):
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("name", adapters.CASES)
 def test_logits_are_llama_cpp_s(stored, tmp_path, name, backend):
-    case = adapters.CASES[name]
-    model = load(case, tmp_path, backend)
-    found = model.embed(adapters.TOKENS, "none") if model.model.is_encoder else model.logits(adapters.TOKENS)
-    error = nmse(stored[name], found)
-    bound = case.bound if case.bound is not None else 5 * float(stored[f"{name}/in_f32"])
+    error = nmse(stored[name], adapters.ours(name, tmp_path, backend))
+    bound = adapters.bound(name, stored)
     assert error <= bound, f"NMSE {error:.2e}, bound {bound:.2e}"
 
 

@@ -124,3 +124,12 @@ def test_an_engine_that_breaks_ends_the_stream_with_an_error():
                 model="x", max_tokens=9, messages=[{"role": "user", "content": "break"}]
             ) as stream:
                 list(stream)
+
+
+@pytest.mark.parametrize("choice", [{"type": "any"}, {"type": "tool", "name": "get_weather"}])
+def test_a_tool_that_has_to_be_called(tiny, choice):
+    hello = [{"role": "user", "content": "Hello!"}]
+    message = tiny.messages.create(
+        model="x", max_tokens=200, messages=hello, tools=[WEATHER], tool_choice=choice, extra_body=GREEDY
+    )
+    assert [block.name for block in message.content if block.type == "tool_use"] == ["get_weather"]

@@ -92,3 +92,11 @@ def test_an_engine_that_breaks_ends_the_stream_with_an_error():
     with running(make_context(FakeEngine(n_ctx=1 << 20), template=QWEN3)) as port:
         with pytest.raises(openai.APIError, match="NaN"):
             list(sdk(port).responses.create(model="x", input="break", stream=True))
+
+
+def test_a_named_tool_is_called(tiny):
+    choice = {"type": "function", "name": "get_weather"}
+    response = tiny.responses.create(
+        model="x", input="Hello!", tools=[WEATHER], tool_choice=choice, temperature=0, max_output_tokens=200
+    )
+    assert [item.name for item in response.output if item.type == "function_call"] == ["get_weather"]

@@ -21,7 +21,12 @@ import materialize  # noqa: E402
 
 QWEN2_05B = {"n_layer": 24, "n_embd": 896, "n_ff": 4864, "n_head": 14, "n_head_kv": 2, "base": 1e6, "bias": True}
 LLAMA_1B = {"n_layer": 16, "n_embd": 2048, "n_ff": 8192, "n_head": 32, "n_head_kv": 8, "base": 5e5, "bias": False}
-SHAPES: dict[str, tuple[str, dict]] = {"qwen2-0.5b": ("qwen2", QWEN2_05B), "llama-1b": ("llama", LLAMA_1B)}
+RERANK = {"n_layer": 12, "n_embd": 384, "n_ff": 1536, "n_head": 12}
+SHAPES: dict[str, tuple[str, dict]] = {
+    "qwen2-0.5b": ("qwen2", QWEN2_05B),
+    "llama-1b": ("llama", LLAMA_1B),
+    "rerank-12x384": ("bert", RERANK),
+}
 VOCAB_AXIS = {"token_embd.weight": 1, "output.weight": 1, "output.bias": 0}  # in ggml's order, fastest first
 CHUNK_VALUES = 1 << 22  # drawn and quantised at a time
 
@@ -29,6 +34,8 @@ CHUNK_VALUES = 1 << 22  # drawn and quantised at a time
 def real_skeleton(name: str) -> dict:
     """A skeleton, as conformance/archs/materialize.py describes it, of a released model's shape; output is tied."""
     arch, s = SHAPES[name]
+    if arch == "bert":
+        return rerank_skeleton(name, **s)
     D, F, K = s["n_embd"], s["n_ff"], s["n_embd"] // s["n_head"] * s["n_head_kv"]
     counts = {"block_count": s["n_layer"], "context_length": 32768, "embedding_length": D, "feed_forward_length": F}
     counts |= {"attention.head_count": s["n_head"], "attention.head_count_kv": s["n_head_kv"], "vocab_size": 1}
@@ -46,6 +53,30 @@ def real_skeleton(name: str) -> dict:
                 layer.append([f"attn_{part}.bias", [rows]])
         tensors += [[f"blk.{i}.{tensor}", ne] for tensor, ne in layer]
     return {"arch": arch, "kv": kv, "tensors": [[tensor, ne, "F32"] for tensor, ne in tensors]}
+
+
+def rerank_skeleton(name: str, n_layer: int, n_embd: int, n_ff: int, n_head: int) -> dict:
+    """A skeleton of bert with a classifier of one label."""
+    D, F = n_embd, n_ff
+    counts = {"block_count": n_layer, "context_length": 512, "embedding_length": D, "feed_forward_length": F}
+    counts |= {"attention.head_count": n_head, "pooling_type": 4, "vocab_size": 1}
+    kv: list[list] = [["general.architecture", "STRING", "bert"], ["general.name", "STRING", f"random {name}"]]
+    kv += [[f"bert.{key}", "UINT32", value] for key, value in counts.items()]
+    kv += [["bert.attention.layer_norm_epsilon", "FLOAT32", 1e-12], ["bert.attention.causal", "BOOL", False]]
+    kv += [["tokenizer.ggml.token_type_count", "UINT32", 2]]
+    tensors: list[list] = [["token_embd.weight", [D, 1]], ["token_types.weight", [D, 2]]]
+    tensors += [["position_embd.weight", [D, 512]], ["cls.weight", [D, D]], ["cls.bias", [D]]]
+    tensors += [["cls.output.weight", [D, 1]], ["cls.output.bias", [1]]]
+    norms = ["token_embd_norm"]
+    for i in range(n_layer):
+        norms += [f"blk.{i}.attn_output_norm", f"blk.{i}.layer_output_norm"]
+        for part, ne in [(f"attn_{p}", [D, D]) for p in ("q", "k", "v", "output")] + [
+            ("ffn_up", [D, F]),
+            ("ffn_down", [F, D]),
+        ]:
+            tensors += [[f"blk.{i}.{part}.weight", ne], [f"blk.{i}.{part}.bias", ne[1:]]]
+    tensors += [[f"{norm}.{kind}", [D]] for norm in norms for kind in ("weight", "bias")]
+    return {"arch": "bert", "kv": kv, "tensors": [[tensor, ne, "F32"] for tensor, ne in tensors]}
 
 
 def resized(skeleton: dict, n_vocab: int, context: int | None) -> dict:

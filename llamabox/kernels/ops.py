@@ -205,12 +205,10 @@ class Ops:
         return e / e.sum(axis=-1, keepdims=True)
 
     def activation(self, kind: str, x: Any) -> Any:
-        """The activation of that name, silu or gelu; ValueError for another."""
-        if kind == "silu":
-            return self.silu(x)
-        if kind == "gelu":
-            return self.gelu(x)
-        raise ValueError(f'activation: found {kind!r}, expected "silu" or "gelu"')
+        """The activation of that name, silu, gelu or gelu_erf; ValueError for another."""
+        if kind not in ("silu", "gelu", "gelu_erf"):
+            raise ValueError(f'activation: found {kind!r}, expected "silu", "gelu" or "gelu_erf"')
+        return getattr(self, kind)(x)
 
     def ffn_gated(self, x: Any, gate: Weight, up: Weight, kind: str = "silu") -> Any:
         """activation(x gate') * (x up').  x (T, D), gate and up (F, D) -> (T, F).  arXiv:2002.05202; SWIGLU, GEGLU"""

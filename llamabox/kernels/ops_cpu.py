@@ -248,6 +248,9 @@ class CpuOps(Ops):
     def gelu(self, x: Any) -> Any:
         return self._activated("gelu", x) if x.size >= 8 else super().gelu(x)
 
+    def gelu_erf(self, x: Any) -> Any:
+        return self._activated("gelu_erf", x) if x.size >= 8 else super().gelu_erf(x)
+
     def _activated(self, kind: str, x: Any) -> np.ndarray:
         x = _f32(x)
         y = np.empty_like(x)

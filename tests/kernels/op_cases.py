@@ -3,6 +3,7 @@
 Every backend runs all of it (test_ops.py).
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -134,6 +135,10 @@ def sigmoid(x):
     return 1 / (1 + np.exp(-x))
 
 
+def erf(x):
+    return np.array([math.erf(value) for value in x.flat]).reshape(x.shape)
+
+
 def gelu(x):
     return 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
 
@@ -207,6 +212,9 @@ def elementwise_cases():
         yield Case(f"silu{name}", lambda ops, x=x: ops.silu(x), lambda x64=x64, s=s: x64 * s)
         yield Case(f"sigmoid{name}", lambda ops, x=x: ops.sigmoid(x), lambda s=s: s)
         yield Case(f"gelu{name}", lambda ops, x=x: ops.gelu(x), lambda x64=x64: gelu(x64))
+        yield Case(
+            f"gelu_erf{name}", lambda ops, x=x: ops.gelu_erf(x), lambda x64=x64: x64 * (1 + erf(x64 / 2**0.5)) / 2
+        )
         yield Case(f"tanh{name}", lambda ops, x=x: ops.tanh(x), lambda x64=x64: np.tanh(x64))
         yield Case(f"softcap{name}", lambda ops, x=x: ops.softcap(x, 3.5), lambda x64=x64: 3.5 * np.tanh(x64 / 3.5))
     scores = normal(15, 4, 6, scale=30)

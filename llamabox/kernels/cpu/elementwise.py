@@ -20,7 +20,7 @@ from llamabox.kernels.cpu.simd import (
     store,
     sum_f32,
 )
-from llamabox.kernels.cpu.vector_math import gelu, silu
+from llamabox.kernels.cpu.vector_math import gelu, gelu_erf, silu
 
 
 @inline
@@ -93,7 +93,7 @@ def activation_named(name: str) -> Activation:
     return ACTIVATIONS[name]
 
 
-ACTIVATIONS = {"silu": Activation("silu", silu), "gelu": Activation("gelu", gelu)}
+ACTIVATIONS = {name: Activation(name, f) for name, f in (("silu", silu), ("gelu", gelu), ("gelu_erf", gelu_erf))}
 
 
 def activate(activation):

@@ -18,14 +18,20 @@ QWEN3 = (TEMPLATES / "Qwen-Qwen3-0.6B.jinja").read_text(encoding="utf-8")
 
 
 @contextmanager
-def tiny_server(**settings):
-    """Yields its port."""
+def tiny_context(**settings):
+    """Yields a ServerContext with the model loaded; settings: those of ServerSettings."""
     defaults = Defaults(SamplingParams())
     chosen = ServerSettings(
         str(tiny_chat_path()), defaults, **{"n_parallel": 2, "load": {"backend": "numpy"}, "warmup": False, **settings}
     )
     context = ServerContext(Admission(-1, chosen.n_parallel), defaults)
     context.model = load_served(chosen)
-    with running(context) as port:
-        yield port
+    yield context
     context.model.engine.close(timeout_s=5)
+
+
+@contextmanager
+def tiny_server(**settings):
+    """Yields the port of a server; settings: those of ServerSettings."""
+    with tiny_context(**settings) as context, running(context) as port:
+        yield port

@@ -4,7 +4,9 @@ Templates say nothing of themselves: one takes a message's content as a text onl
 knows no system role. A server has one form of message, the client's, so it asks each template once, when it is loaded.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from llamabox.chat.errors import TemplateError
 from llamabox.chat.template import ChatTemplate
@@ -31,31 +33,30 @@ class Capabilities:
     null_content: bool  # a message with tool calls and no text has to have content None, not ""
 
 
-def probe(template: ChatTemplate) -> Capabilities:
-    """The capabilities of a template: about ten renderings of a few messages."""
-    empty_tools = not _render(template, [_message("user", USER)]) and USER in _render(
-        template, [_message("user", USER)], tools=[]
-    )
+def probe(template: ChatTemplate, extra: Mapping[str, object] | None = None) -> Capabilities:
+    """The capabilities of a template: about ten renderings of a few messages. `extra`: variables that it needs."""
+    render = partial(_rendered, template, extra)
+    empty_tools = not render([_message("user", USER)]) and USER in render([_message("user", USER)], tools=[])
     none: list[dict] | None = [] if empty_tools else None
-    string_content = USER in _render(template, [_message("user", USER)], none)
-    typed = _render(template, [_message("user", USER, typed=True)], none)
+    string_content = USER in render([_message("user", USER)], none)
+    typed = render([_message("user", USER, typed=True)], none)
     typed_content = USER in typed and "'type'" not in typed and '"type"' not in typed
     as_parts = typed_content and not string_content
 
     def tool_use(calls: int, as_object: bool, content: str | None = "") -> str:
-        return _render(template, _tool_conversation(calls, as_object, as_parts, content), [_tool(TOOLS[0])])
+        return render(_tool_conversation(calls, as_object, as_parts, content), [_tool(TOOLS[0])])
 
     null_content = not any(VALUE in tool_use(1, o) for o in (True, False)) and any(
         VALUE in tool_use(1, o, None) for o in (True, False)
     )
     content = None if null_content else ""
     with_object = tool_use(1, True, content)
-    object_arguments = VALUE in with_object and f"{{'{KEY}'" not in with_object
+    object_arguments = VALUE in with_object and f"{{'{KEY}': '{VALUE}'" not in with_object
     return Capabilities(
         string_content=string_content or not typed_content,
         typed_content=typed_content,
-        system_role=SYSTEM in _render(template, [_message(r, t, as_parts) for r, t in _SYSTEM_CHAT], none),
-        tools=TOOLS[0] in _render(template, [_message("user", USER, as_parts)], [_tool(TOOLS[0])]),
+        system_role=SYSTEM in render([_message(r, t, as_parts) for r, t in _SYSTEM_CHAT], none),
+        tools=TOOLS[0] in render([_message("user", USER, as_parts)], [_tool(TOOLS[0])]),
         tool_calls=VALUE in tool_use(1, object_arguments, content),
         parallel_tool_calls=TOOLS[1] in tool_use(2, object_arguments, content),
         object_arguments=object_arguments,
@@ -67,10 +68,10 @@ def probe(template: ChatTemplate) -> Capabilities:
 _SYSTEM_CHAT = (("system", SYSTEM), ("user", USER))
 
 
-def _render(template: ChatTemplate, messages: list[dict], tools: list[dict] | None = None) -> str:
+def _rendered(template: ChatTemplate, extra: Mapping | None, messages: list, tools: list | None = None) -> str:
     """The prompt, "" when the template refuses or fails."""
     try:
-        return template.render(messages, tools=tools, time_budget_s=PROBE_S)
+        return template.render(messages, tools=tools, extra=extra, time_budget_s=PROBE_S)
     except TemplateError:
         return ""
 

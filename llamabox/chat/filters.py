@@ -6,6 +6,7 @@ urlencode, urlize, wordwrap, xmlattr, filesizeformat. A template that names one 
 
 import json
 from collections.abc import Iterator
+from itertools import islice
 
 from jinja2 import pass_context
 from jinja2.defaults import DEFAULT_FILTERS, DEFAULT_TESTS
@@ -164,6 +165,8 @@ def _sum(context, iterable, attribute=None, start=0):
 def _tojson(context, x, ensure_ascii=False, indent=None, separators=None, sort_keys=False):
     """As chat templates expect it: plain JSON, with no HTML escapes (Hugging Face's form of the filter)."""
     budget = context.environment.budget
+    if isinstance(x, Iterator):  # of map, select and the like: a list in llama.cpp
+        x = budget.made(list(islice(budget.each(x), MAX_ITEMS + 1)))
     budget.use(x)
     step = len(indent) if isinstance(indent, str) else int(indent) if indent is not None else 0
     if step > MAX_INDENT or any(len(s) > MAX_INDENT for s in separators or ()):

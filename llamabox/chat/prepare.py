@@ -38,11 +38,11 @@ class _Preparation:
     def prepared(self) -> PreparedChat:
         prompt, beginning = self._prompt()
         thinking = self._thinking(beginning)
-        format, tools, tags = self._format, self._tools, self._tags
+        format, tools, tags, wanted = self._format, self._tools, self._tags, self._request.reasoning_format
 
         def read(reader: Reader, out: Output) -> Reading:
-            if not thinking.closed and (tools or tags is not None):
-                yield from reader.spaces()
+            if tools and tags is None and format is not GENERIC:
+                yield from reader.spaces(None)
             yield from thinking.read(reader, out)
             yield from format.read(reader, out, tools)
 
@@ -53,7 +53,7 @@ class _Preparation:
             preserved=(*format.preserved, *(() if tags is None else (tags.opening, tags.closing))),
             thinking=None if tags is None else ThinkingTags(tags.opening, tags.closing, bool(thinking.opened)),
             format_name=format.name,
-            parser=lambda: ChatParser(read, format.new_id),
+            parser=lambda: ChatParser(read, Output(format.new_id, wanted != "none", wanted == "deepseek-legacy")),
         )
 
     def _is_parallel(self) -> bool:
@@ -91,17 +91,17 @@ class _Preparation:
         )
 
     def _thinking(self, beginning: str) -> Thinking:
-        tags, wanted = self._tags, self._request.reasoning_format
+        tags = self._tags
         before, opening, opened = ("", "", "") if tags is None else beginning.rpartition(tags.opening)
-        closed = tags is not None and tags.closing in opened
+        closed = tags is not None and opening != "" and tags.closing in opened
         return Thinking(
             tags=tags,
             opened=opening + opened if opening and not closed else "",
             closed=closed,
-            separate=wanted != "none",
-            doubled=wanted == "deepseek-legacy",
             early=self._format.early,
-            loose=self._format.loose,
+            loose_start=self._format.loose_start,
+            loose_end=self._format.loose_end,
+            exact=self._format.exact,
         )
 
     # --- the grammar ------------------------------------------------------------------------------
@@ -112,14 +112,15 @@ class _Preparation:
         if not self._tools:
             if response is None or response.kind != "json_schema" or self._tags is None:
                 return response
-            return self._whole(lark, thinking, lark.schema(json.loads(response.source)))
+            return self._whole(lark, thinking, format.answer(lark, lark.schema(json.loads(response.source))))
         if response is not None and response.kind != "json_schema":
             raise TemplateError("a grammar and tools are both given, expected one of them")
         calls = format.calls(lark, self._tools, self._parallel)
         if request.tool_choice != "auto":
             return self._whole(lark, thinking, calls)
         if response is not None:
-            return self._whole(lark, thinking, choice([calls, lark.schema(json.loads(response.source))]))
+            answer = format.answer(lark, lark.schema(json.loads(response.source)))
+            return self._whole(lark, thinking, choice([calls, answer]))
         if not format.lazy:
             return self._whole(lark, thinking, choice([calls, format.reply(lark)]))
         return Grammar("lark", lark.source(calls), tuple(map(Trigger, format.triggers(self._tools))))

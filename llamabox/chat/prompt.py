@@ -15,6 +15,8 @@ from llamabox.chat.template import ChatTemplate
 log = logging.getLogger(__name__)
 
 CHANNELS = "<|channel|>"  # templates that write channels (gpt-oss) know the role `developer`
+PRESERVES = ("preserve_thinking",)  # whether the thoughts of earlier answers stay in the prompt
+DROPS = ("clear_thinking", "truncate_history_thinking", "drop_thinking")
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Variant:
 
     @cached_property
     def capabilities(self) -> Capabilities:
-        return probe(self.template)
+        return probe(self.template, {} if self.format is None else self.format.variables([]))
 
     @cached_property
     def format(self) -> Format | None:
@@ -35,14 +37,16 @@ class Variant:
     @cached_property
     def tags(self) -> Tags | None:
         """The texts around thoughts."""
-        return find_tags(self.template)
+        known = None if self.format is None else self.format.tags
+        return find_tags(self.template) if known is None else known
 
     def render(self, messages, tools, add_generation_prompt: bool, extra: Mapping[str, object], now: datetime) -> str:
         can = self.capabilities
         messages = normalise_messages(messages, can, knows_developer=CHANNELS in self.template.source)
-        if self.format is not None:
-            messages = self.format.adjust(messages)
         tools = normalise_tools(tools)
+        if self.format is not None:
+            messages = self.format.adjust(messages, None if can.tools else tools)
+            extra = {**self.format.variables(tools), **extra}
         if tools is None and can.empty_tools:
             tools = []
         if tools and not can.tools:
@@ -91,7 +95,8 @@ class PromptTemplate:
 
         Encode it with `add_special=True, parse_special=True`: a BOS that the template wrote is left out when the
         tokenizer adds one itself, so the model sees exactly one. `extra` holds further variables of the template (a
-        request's `chat_template_kwargs`); `now` is the time that templates print, the present by default.
+        request's `chat_template_kwargs`; `preserve_reasoning`, true by default, keeps the thoughts of earlier answers in
+        the prompt where the template can); `now` is the time that templates print, the present by default.
         Raises TemplateError.
         """
         now = datetime.now() if now is None else now
@@ -99,7 +104,7 @@ class PromptTemplate:
             "enable_thinking": True,
             "date_string": now.strftime("%d %b %Y"),
             "datetime": now.strftime("%b %d %Y"),
-            **(extra or {}),
+            **_spread(extra or {}),
         }
         variant = self.variant(bool(tools))
         prompt = variant.render(messages, tools, add_generation_prompt, variables, now)
@@ -109,6 +114,15 @@ class PromptTemplate:
         if self.add_eos and eos:
             prompt = prompt.removesuffix(eos)
         return prompt
+
+
+def _spread(extra: Mapping[str, object]) -> dict[str, object]:
+    """The variables under every name that templates have for them, as in llama.cpp."""
+    effort, preserve = extra.get("reasoning_effort"), extra.get("preserve_reasoning", True)
+    variables: dict[str, object] = {} if not isinstance(effort, str) else {"reasoning_strength": effort}
+    if isinstance(preserve, bool):
+        variables |= dict.fromkeys(PRESERVES, preserve) | dict.fromkeys(DROPS, not preserve)
+    return variables | dict(extra)
 
 
 def build_prompt(template: PromptTemplate, messages: Sequence[Mapping], **options) -> str:

@@ -19,7 +19,7 @@ def test_thoughts_that_the_prompt_began():
     chat = prepare(OPEN, tools=())
     assert chat.prompt.endswith("<|assistant|><think>\n")
     assert chat.thinking == ThinkingTags("<think>", "</think>", open=True) and "</think>" in chat.preserved
-    assert parse(chat, "hm\n</think>Hello") == {"content": "Hello", "reasoning_content": "hm\n", "tool_calls": []}
+    assert parse(chat, "hm\n</think>Hello") == {"content": "Hello", "reasoning_content": "\nhm\n", "tool_calls": []}
     assert parse(chat, " <think>hm</think>Hello")["reasoning_content"] == "hm"  # begun once more by the model
     silent = prepare(OPEN, tools=(), enable_thinking=False)
     assert not silent.thinking.open and parse(silent, "Hello")["content"] == "Hello"
@@ -28,10 +28,10 @@ def test_thoughts_that_the_prompt_began():
 @pytest.mark.parametrize(
     ("reasoning_format", "content", "reasoning"),
     [
-        ("auto", "Hello", "hm"),
-        ("deepseek", "Hello", "hm"),
+        ("auto", "Hello", "\nhm"),
+        ("deepseek", "Hello", "\nhm"),
         ("none", "<think>\nhm</think>Hello", ""),
-        ("deepseek-legacy", "<think>\nhm</think>Hello", "hm"),
+        ("deepseek-legacy", "<think>\nhm</think>Hello", "\nhm"),
     ],
 )
 def test_reasoning_formats(reasoning_format, content, reasoning):

@@ -18,8 +18,10 @@ class Format:
     preserved        texts of control tokens that mark calls
     stops            texts that end an answer
     early            words that end the thinking part although it was not closed
-    loose            white space after the thinking tags does not count
+    loose_start, loose_end   white space after the opening, the closing thinking tag does not count
+    exact            white space at the beginning of an answer belongs to it
     describes_tools  to the model by itself, in `adjust`; otherwise the template has to do it
+    tags             around thoughts; None: as the template's source tells
     lazy             a model that may call is free until it begins a call; otherwise it has `reply` besides
     new_id           makes the id of a call that has none
     """
@@ -28,8 +30,10 @@ class Format:
     preserved: tuple[str, ...] = ()
     stops: tuple[str, ...] = ()
     early: tuple[str, ...] = ()
-    loose = False
+    loose_start = loose_end = False
+    exact = False
     describes_tools = False
+    tags: Tags | None = None
     lazy = True
     new_id: Callable[[], str] = staticmethod(made_id)
 
@@ -37,9 +41,16 @@ class Format:
         """Whether a template's source is of this format."""
         return True
 
-    def adjust(self, messages: list[dict]) -> list[dict]:
-        """The messages as the template needs them, beyond what it tells by itself; nothing is changed in place."""
+    def adjust(self, messages: list[dict], tools: list[dict] | None) -> list[dict]:
+        """The messages as the template needs them, beyond what it tells by itself; nothing is changed in place.
+
+        tools   those that the template does not describe
+        """
         return messages
+
+    def variables(self, tools: list[dict] | None) -> dict[str, object]:
+        """Variables that only this family's templates read."""
+        return {}
 
     def beginning(self, prompt: str, tags: Tags | None, content: str | None, thoughts: str) -> str:
         """What an answer begins with that is to be continued.
@@ -68,6 +79,10 @@ class Format:
     def calls(self, lark: Lark, tools: Tools, parallel: bool) -> str:
         """The grammar's expression for one call or, if parallel, several."""
         raise NotImplementedError
+
+    def answer(self, lark: Lark, expression: str) -> str:
+        """The grammar's expression for an answer whose content is of this form."""
+        return expression
 
     def triggers(self, tools: Tools) -> Sequence[str]:
         """Regular expressions whose match is the beginning of `calls`."""

@@ -83,8 +83,11 @@ class Generic(Format):
 
     def read(self, reader: Reader, out: Output, tools: Tools) -> Reading:
         if tools:
-            yield from reader.spaces()
-            yield from attempt(reader, out, self._object(reader, out, tools))
+            space = yield from reader.spaces(None)
+            if (yield from reader.char()) == "{":
+                yield from attempt(reader, out, self._object(reader, out, tools), space)
+            else:
+                out.content(space)
         yield from super().read(reader, out, tools)
 
     def _object(self, reader: Reader, out: Output, tools: Tools) -> Reading:

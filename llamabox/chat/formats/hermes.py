@@ -15,4 +15,4 @@ class Hermes(JsonCalls):
     preserved = ("<tool_call>", "</tool_call>")
 
     def knows(self, source: str) -> bool:
-        return "<tool_call>" in source and "</tool_call>" in source
+        return "<tool_call>" in source and "</tool_call>" in source and "minimax" not in source

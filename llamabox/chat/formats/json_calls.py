@@ -6,18 +6,17 @@ objects stand.
 
 import json
 import re
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from dataclasses import dataclass
-from functools import cached_property
 
-from llamabox.chat.formats.base import Format
-from llamabox.chat.formats.calls import attempt, copy_arguments, expect_object
+from llamabox.chat.formats.calls import MarkedCalls, copy_arguments, expect_object
 from llamabox.chat.formats.json_text import JsonCopy
 from llamabox.chat.formats.lark import Lark, choice, sequence, text
 from llamabox.chat.formats.parser import Output
-from llamabox.chat.formats.reader import MismatchError, Reader, Reading, Stops
+from llamabox.chat.formats.reader import MismatchError, Reader, Reading, TextEndError
 from llamabox.chat.formats.tools import Tool, Tools
 
+LIST = ("[", "]")
 MAX_KEY = 64
 MAX_ID = 256
 NUMBER = re.compile(r"[0-9]+")
@@ -48,17 +47,28 @@ class CallReader:
         self._waiting: list[str] | None = None  # arguments that came before the call could start
         self._started = False
 
-    def read(self) -> Reading:
-        yield from self._object(outer=True)
+    def read(self, opened: bool = False) -> Reading:
+        """opened: the object's brace has been read"""
+        if not opened:
+            yield from self._reader.expect("{")
+        try:
+            yield from self._object(outer=True)
+        except TextEndError:
+            if self._name and self._waiting:
+                self._give_out()
+            raise
+        if not self._name:
+            raise MismatchError
         if not self._started:
-            if not self._name:
-                raise MismatchError
-            self._out.start(self._name, self._id)
-            self._out.arguments("{}" if self._waiting is None else "".join(self._waiting))
+            self._give_out()
+
+    def _give_out(self) -> None:
+        """What has waited."""
+        self._out.start(self._name, self._id)
+        self._out.arguments("{}" if self._waiting is None else "".join(self._waiting))
 
     def _object(self, outer: bool) -> Reading:
         reader = self._reader
-        yield from reader.expect("{")
         yield from reader.spaces()
         while True:
             key = yield from self._text(MAX_KEY)
@@ -82,7 +92,8 @@ class CallReader:
         elif key == keys.id:
             digits = yield from self._reader.word(NUMBER, MAX_ID)
             self._id = digits or (yield from self._text(MAX_ID))
-        elif key == keys.wrapper and outer and (yield from self._reader.char()) == "{":
+        elif key == keys.wrapper and outer:
+            yield from self._reader.expect("{")
             yield from self._object(outer=False)
         elif key in keys.ignored:
             yield from self._text(MAX_KEY)
@@ -104,7 +115,7 @@ class CallReader:
     def _text(self, limit: int) -> Generator[None, None, str]:
         """A JSON string, which has to be a short one."""
         parts: list[str] = []
-        if (yield from self._reader.char()) not in ('"', "'"):
+        if (yield from self._reader.char()) not in ('"', "'", ""):
             raise MismatchError
 
         def collect(piece: str) -> None:
@@ -116,61 +127,46 @@ class CallReader:
         return json.loads("".join(parts))
 
 
-class JsonCalls(Format):
+class JsonCalls(MarkedCalls):
     """Calls as objects, one or several of them between two markers.
 
-    start, end     the markers as the template writes them; reading does not insist on their white space
-    array          the objects stand in a list
-    separator      between the objects
-    before         the object, and `after` it, as in f'{before}"get_weather"{middle}{{...}}{after}'
-    sections       several calls are several sections, not several objects in one
+    start, end  the markers as the template writes them; reading does not insist on their white space
+    array       how the list begins and ends that the objects stand in, "" and "" for none
+    sections    several calls are several sections, not several objects in one
+    between     of sections, or of objects
+    before, middle, after  as in f'{before}"get_weather"{middle}{{...}}{after}'
     """
 
     start, end = "<tool_call>\n", "\n</tool_call>"
-    array = False
+    array = ("", "")
     sections = False
-    between = "\n"  # of sections, or of objects
+    between = "\n"
     keys = Keys()
     before, middle, after = '{"name": ', ', "arguments": ', "}"
 
-    @cached_property
-    def stops_of_content(self) -> Stops:
-        return Stops((self.start.strip(),))
+    def markers(self, tools: Tools) -> tuple[str, ...]:
+        return (self.start.strip(),)
 
-    def read(self, reader: Reader, out: Output, tools: Tools) -> Reading:
-        if not tools:
-            yield from super().read(reader, out, tools)
-            return
-        while (marker := (yield from reader.until(self.stops_of_content, out.content))) is not None:
-            while marker is not None and (yield from attempt(reader, out, self._section(reader, out, tools), marker)):
-                space = yield from reader.spaces()
-                marker = yield from reader.literal(self.start.strip())
-                if marker is None and not reader.finished:
-                    out.content(space)
-
-    def _section(self, reader: Reader, out: Output, tools: Tools) -> Reading:
-        """What follows the first marker, with the second one."""
+    def section(self, reader: Reader, out: Output, tools: Tools, marker: str) -> Reading:
         yield from reader.spaces()
         listed = (yield from reader.literal("[")) is not None
-        yield from reader.spaces()
         while True:
+            yield from reader.spaces()
             yield from CallReader(reader, out, tools, self.keys).read()
             reader.record()
             yield from reader.spaces()
-            if (yield from reader.literal(",")) is not None:
-                yield from reader.spaces()
-            elif (yield from reader.char()) != "{":
+            if (yield from reader.literal(",")) is None and (yield from reader.char()) != "{":
                 break
         if listed:
             yield from reader.expect("]")
+        if self.end.strip():
             yield from reader.spaces()
-        if self.end:
             yield from reader.expect(self.end.strip())
 
     def calls(self, lark: Lark, tools: Tools, parallel: bool) -> str:
         call = lark.rule("call", choice(self.call(lark, tool) for tool in tools.tools))
-        one = sequence(text(self.start + "[" * self.array), call)
-        end = text("]" * self.array + self.end)
+        one = sequence(text(self.start + self.array[0]), call)
+        end = text(self.array[1] + self.end)
         if not parallel:
             return sequence(one, end)
         if self.sections:
@@ -182,6 +178,3 @@ class JsonCalls(Format):
         """One object."""
         name = self.before + json.dumps(tool.name, ensure_ascii=False) + self.middle
         return sequence(text(name), lark.arguments(tool), text(self.after))
-
-    def triggers(self, tools: Tools) -> Sequence[str]:
-        return (re.escape(self.start.strip()),)

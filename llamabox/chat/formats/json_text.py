@@ -85,6 +85,7 @@ class JsonCopy:
             word = yield from reader.word(WORD_PART, MAX_NUMBER)
             if not NUMBER.fullmatch(word) and word not in WORDS:
                 if word and reader.finished:
+                    self._put(word)
                     raise TextEndError
                 reader.unread(word)
                 raise MismatchError

@@ -22,18 +22,30 @@ def short_id() -> str:
 
 
 class Output:
-    """Collects deltas; neighbours of one kind become one."""
+    """Collects deltas; neighbours of one kind become one.
 
-    def __init__(self, new_id: Callable[[], str] = made_id):
+    separate  thoughts are told apart; otherwise they stay in the content, tags and all
+    doubled   they stay there too
+    """
+
+    def __init__(self, new_id: Callable[[], str] = made_id, separate: bool = True, doubled: bool = False):
         self._deltas: list[tuple[type, list]] = []
         self._new_id = new_id
+        self.separate, self.doubled = separate, doubled
         self.calls = 0
 
     def content(self, text: str) -> None:
         self._add(ContentDelta, text)
 
-    def reasoning(self, text: str) -> None:
-        self._add(ReasoningDelta, text)
+    def thought(self, text: str) -> None:
+        if self.separate:
+            self._add(ReasoningDelta, text)
+        self.tag(text)
+
+    def tag(self, text: str) -> None:
+        """What stands around thoughts."""
+        if not self.separate or self.doubled:
+            self._add(ContentDelta, text)
 
     def start(self, name: str, call_id: str = "") -> None:
         """A call begins; arguments after this are its own."""
@@ -73,8 +85,8 @@ class ChatParser:
     Both together give the same however the text is cut. What does not fit the format is content; nothing raises.
     """
 
-    def __init__(self, read: Callable[[Reader, Output], Reading], new_id: Callable[[], str] = made_id):
-        self._reader, self._output = Reader(), Output(new_id)
+    def __init__(self, read: Callable[[Reader, Output], Reading], output: Output | None = None):
+        self._reader, self._output = Reader(), Output() if output is None else output
         self._steps = read(self._reader, self._output)
 
     def push(self, text: str) -> list[Delta]:

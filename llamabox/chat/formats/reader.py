@@ -68,6 +68,9 @@ class Reader:
             self._tape.append(text)
         return text
 
+    def take_rest(self) -> str:
+        return self.take(len(self._text))
+
     def take_char(self) -> str:
         return self.take(self._at + 1)
 
@@ -123,9 +126,16 @@ class Reader:
                 return None
             yield
 
+    def maybe(self, *words: str) -> Generator[None, None, str | None]:
+        """`literal` inside of a call. TextEndError when the text ends within a word."""
+        word = yield from self.literal(*words)
+        if word is None and self.ended and any(word.startswith(self._text[self._at :]) for word in words):
+            raise TextEndError
+        return word
+
     def expect(self, *words: str) -> Generator[None, None, str]:
         """Reads one of these words, which has to be there."""
-        word = yield from self.literal(*words)
+        word = yield from self.maybe(*words)
         if word is None:
             raise MismatchError
         return word
@@ -138,28 +148,32 @@ class Reader:
             self.take(found.end())
         return found
 
-    def word(self, pattern: re.Pattern, limit: int) -> Generator[None, None, str]:
+    def word(self, pattern: re.Pattern, limit: int | None) -> Generator[None, None, str]:
         """Reads a whole run of characters, at most `limit`; the pattern matches a part of a run."""
         parts, length = [], 0
         while (found := (yield from self.match(pattern))) is not None:
             parts.append(found[0])
             length += len(found[0])
-            if length > limit:
+            if limit is not None and length > limit:
                 raise MismatchError
         return "".join(parts)
 
-    def spaces(self) -> Generator[None, None, str]:
-        """Reads white space."""
-        return (yield from self.word(SPACES, MAX_SPACES))
+    def spaces(self, limit: int | None = MAX_SPACES) -> Generator[None, None, str]:
+        """Reads white space. MismatchError beyond the limit."""
+        return (yield from self.word(SPACES, limit))
 
-    def until(self, stops: Stops, emit: Callable[[str], None]) -> Generator[None, None, str | None]:
-        """Hands the text over as it comes, up to the first of these words, which is read; None when the text ends."""
+    def until(self, stops: Stops, emit: Callable[[str], None], whole: bool = True) -> Generator[None, None, str | None]:
+        """Hands the text over as it comes, up to the first of these words, which is read; None when the text ends.
+
+        whole   a word that the end of the text cuts off is text; otherwise it is left unread
+        """
         while True:
             found = stops.find(self._text, self._at)
             if found is not None:
                 self._hand_over(found.start(), emit)
                 return self.take(found.end())
-            self._hand_over(len(self._text) if self.ended else stops.begun(self._text, self._at), emit)
+            whole_text = self.ended and whole
+            self._hand_over(len(self._text) if whole_text else stops.begun(self._text, self._at), emit)
             if self.ended:
                 return None
             yield

@@ -2,6 +2,7 @@
 
 from collections.abc import Generator
 from dataclasses import dataclass
+from os.path import commonprefix
 
 from llamabox.chat.capabilities import PROBE_S
 from llamabox.chat.errors import TemplateError
@@ -66,54 +67,62 @@ def _with_space(template: ChatTemplate, opening: str, closing: str) -> Tags:
 class Thinking:
     """How an answer's thinking part is read.
 
-    tags      None: there is none
-    opened    what the prompt ends with when it ends inside the part, from the opening tag on
-    closed    the prompt has ended it
-    separate  from the content; otherwise it stays there, tags and all
-    doubled   it stays in the content too
-    early     words that end it as well, and are not part of it: a call begins
-    loose     all white space after the opening and the closing tag is skipped, not only the template's
+    tags    None: there is none
+    opened  what the prompt ends with when it ends inside the part, from the opening tag on
+    closed  the prompt has ended it
+    early   words that end it as well, and are not part of it: a call begins
+    loose_start, loose_end  all white space after that tag is skipped, not only the template's
+    exact   white space at the beginning of an answer belongs to it
     """
 
     tags: Tags | None = None
     opened: str = ""
     closed: bool = False
-    separate: bool = True
-    doubled: bool = False
     early: tuple[str, ...] = ()
-    loose: bool = False
+    loose_start: bool = False
+    loose_end: bool = False
+    exact: bool = False
 
     def read(self, reader: Reader, out: Output) -> Reading:
         """Reads the thinking part, if the answer begins with one."""
         tags = self.tags
         if tags is None or self.closed:
             return
-        if not self.separate:
+        if not out.separate:
             out.content(self.opened)
             return
-        yield from reader.spaces()
+        space = yield from reader.spaces(None)
         began = (yield from reader.literal(tags.opening)) is not None
         if not (began or self.opened):
+            if self.exact:
+                reader.unread(space)
             return
-        if self.doubled:
-            out.content(self.opened or tags.opening)
+        if began or self.loose_start:
+            space = lead = ""
+        else:
+            lead = self._lead(tags)
+        out.tag(self.opened.removesuffix(lead) or tags.opening)
         if began:
-            yield from self._skip(reader, tags.start)
-        ended = yield from self._thoughts(reader, out, tags)
-        if ended and self.doubled:
-            out.content(tags.closing)
-        if ended:
-            yield from self._skip(reader, tags.end)
+            yield from self._skip(reader, tags.start, self.loose_start)
+        if (yield from self._thoughts(reader, out, tags, lead + space)):
+            out.tag(tags.closing)
+            yield from self._skip(reader, tags.end, self.loose_end)
 
-    def _skip(self, reader: Reader, tag: str) -> Reading:
-        if self.loose:
-            yield from reader.spaces()
+    def _skip(self, reader: Reader, tag: str, loose: bool) -> Reading:
+        if loose:
+            yield from reader.spaces(None)
         else:
             yield from reader.optional(tag[len(tag.rstrip()) :])
 
-    def _thoughts(self, reader: Reader, out: Output, tags: Tags) -> Generator[None, None, bool]:
+    def _lead(self, tags: Tags) -> str:
+        """White space that the prompt ends with and that is no part of the tag: it counts as the thoughts'."""
+        rest = self.opened[len(tags.opening) :]
+        own = tags.start[len(tags.start.rstrip()) :]
+        return "" if rest.strip() else rest[len(commonprefix([rest, own])) :]
+
+    def _thoughts(self, reader: Reader, out: Output, tags: Tags, space: str) -> Generator[None, None, bool]:
         """Reads up to the closing tag; False when something else came. White space alone is no thought."""
-        lead: list[str] | None = []
+        lead: list[str] | None = [space]
 
         def emit(text: str) -> None:
             nonlocal lead
@@ -122,11 +131,11 @@ class Thinking:
                 if not text.strip():
                     return
                 text, lead = "".join(lead), None
-            out.reasoning(text)
-            if self.doubled:
-                out.content(text)
+            out.thought(text)
 
-        stop = yield from reader.until(Stops((tags.closing, *self.early)), emit)
-        if stop in self.early:
+        stop = yield from reader.until(Stops((tags.closing, *self.early)), emit, whole=False)
+        if stop is None:
+            reader.take_rest()
+        elif stop in self.early:
             reader.unread(stop)
         return stop == tags.closing

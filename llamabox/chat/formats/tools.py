@@ -46,6 +46,12 @@ class Tool:
             return {}
         return {**{key: self.schema[key] for key in DEFINITIONS if key in self.schema}, **schema}
 
+    def texts(self, parameter: str) -> list[str] | None:
+        """The texts that a parameter may be, None when it may be any."""
+        schema = self.properties[parameter]
+        values = [schema["const"]] if "const" in schema else schema.get("enum")
+        return [value for value in values if isinstance(value, str)] if isinstance(values, list) and values else None
+
     def value(self, parameter: str, text: str) -> str:
         """The JSON text of a parameter's value that was written without quotes."""
         types = self.types(parameter)

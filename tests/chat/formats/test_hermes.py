@@ -21,13 +21,18 @@ def test_calls_content_and_thoughts_are_told_apart():
         '<tool_call>\n{"name": "unknown", "arguments": {"city": "Oslo"}}\n</tool_call>',
         "<tool_call>\nnothing\n</tool_call>",
         '<tool_call>\n{"name": "get_weather", "arguments": nothing}\n</tool_call>',
-        '<tool_call>\n{"name": "get_weather", "arg',
         "almost <tool_ca",
-        "<tool_call><tool_call>",
+        "<tool_call><tool_call>x",
     ],
 )
 def test_what_is_no_call_is_content(text):
     assert parse(prepare(QWEN25), text) == {"content": text, "reasoning_content": "", "tool_calls": []}
+
+
+def test_a_call_that_is_cut_off_before_its_arguments_is_left_out():
+    text = 'I look. <tool_call>\n{"name": "get_weather", "arguments": '
+    for end in range(len("I look. <tool_call>"), len(text)):
+        assert parse(prepare(QWEN25), text[:end]) == {"content": "I look. ", "reasoning_content": "", "tool_calls": []}
 
 
 def test_a_call_after_a_broken_one_is_found():

@@ -95,8 +95,8 @@ class PromptTemplate:
 
         Encode it with `add_special=True, parse_special=True`: a BOS that the template wrote is left out when the
         tokenizer adds one itself, so the model sees exactly one. `extra` holds further variables of the template (a
-        request's `chat_template_kwargs`; `preserve_reasoning`, true by default, keeps the thoughts of earlier answers in
-        the prompt where the template can); `now` is the time that templates print, the present by default.
+        request's `chat_template_kwargs`; `preserve_reasoning`, true by default, keeps the thoughts of earlier answers
+        where the template can); `now` is the time that templates print, the present by default.
         Raises TemplateError.
         """
         now = datetime.now() if now is None else now

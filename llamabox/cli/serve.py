@@ -39,22 +39,13 @@ def run_serve(options: Options) -> int:
     return serve(settings)
 
 
-# How templates name the wish to keep the reasoning of earlier answers -> the value that keeps it.
-PRESERVE = {
-    "preserve_thinking": True,
-    "clear_thinking": False,
-    "truncate_history_thinking": False,
-    "drop_thinking": False,
-}
-
-
 def template_kwargs(options: Options) -> dict[str, Any]:
     """Further variables of the template, from the flags that set some."""
     kwargs = dict(options.chat_template_kwargs)
     if options.reasoning_effort != "default":
         kwargs["reasoning_effort"] = options.reasoning_effort
     if options.reasoning_preserve is not None:
-        kwargs |= {name: value == options.reasoning_preserve for name, value in PRESERVE.items()}
+        kwargs["preserve_reasoning"] = options.reasoning_preserve
     return kwargs
 
 

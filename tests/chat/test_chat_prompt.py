@@ -5,7 +5,16 @@ from datetime import datetime
 
 import pytest
 
-from llamabox.chat import TemplateError, build_prompt, load_named, named_templates, resolve_template
+from llamabox.chat import (
+    ChatTemplate,
+    PromptTemplate,
+    TemplateError,
+    build_prompt,
+    load_named,
+    named_templates,
+    resolve_template,
+)
+from llamabox.chat.prompt import Variant
 
 SEED_NAMES = (  # the names of llama-box's --chat-template, from its --help
     "chatglm3, chatglm4, chatml, command-r, deepseek, deepseek2, exaone3, falcon, falcon3, gemma, gigachat, granite, "
@@ -173,3 +182,17 @@ def test_llava_templates_of_the_seed():
     assert build_prompt(resolve_template("falcon", {}), [{"role": "system", "content": "s"}, *HELLO]) == (
         "\ns\n\n\n\nUser: hi\n\n\n\nAssistant:"
     )
+
+
+def test_thoughts_of_earlier_answers_are_preserved_unless_asked_otherwise():
+    names = ("preserve_thinking", "clear_thinking", "truncate_history_thinking", "drop_thinking")
+    prompt = PromptTemplate(Variant(ChatTemplate(" ".join(f"{{{{ {name} }}}}" for name in names)))).render
+    messages = [{"role": "user", "content": "hi"}]
+    assert prompt(messages) == "True False False False"
+    assert prompt(messages, extra={"preserve_reasoning": False}) == "False True True True"
+    assert prompt(messages, extra={"clear_thinking": True}) == "True True False False"
+
+
+def test_reasoning_effort_is_given_under_both_names():
+    prompt = PromptTemplate(Variant(ChatTemplate("{{ reasoning_effort }} {{ reasoning_strength }}"))).render
+    assert prompt([{"role": "user", "content": "hi"}], extra={"reasoning_effort": "low"}) == "low low"

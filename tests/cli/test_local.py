@@ -188,13 +188,7 @@ def test_chat_settings(files):
     argv += ["--reasoning-effort", "high", "--reasoning-budget", "0", "--reasoning-budget-message", "Enough."]
     argv += ["--no-reasoning-preserve", "--skip-chat-parsing", "--no-prefill-assistant"]
     chat = server_settings(options("-m", files.model, *argv)).defaults.chat
-    forget = {
-        "preserve_thinking": False,
-        "clear_thinking": True,
-        "truncate_history_thinking": True,
-        "drop_thinking": True,
-    }
-    assert chat.template_kwargs == {"a": [1], "reasoning_effort": "high", **forget}
+    assert chat.template_kwargs == {"a": [1], "reasoning_effort": "high", "preserve_reasoning": False}
     assert (chat.enable_thinking, chat.reasoning_format) == (False, "none")
     assert (chat.reasoning_budget, chat.reasoning_budget_message, chat.prefill, chat.parse) == (
         0,
@@ -205,7 +199,7 @@ def test_chat_settings(files):
     argv = ["-rea", "on", "--reasoning-preserve", "--reasoning-effort", "default", "--no-skip-chat-parsing"]
     chat = server_settings(options("-m", files.model, *argv, "--prefill-assistant")).defaults.chat
     assert chat.enable_thinking is True and chat.prefill and chat.parse
-    assert chat.template_kwargs == {name: not value for name, value in forget.items()}
+    assert chat.template_kwargs == {"preserve_reasoning": True}
 
 
 class Recorder:

@@ -16,7 +16,7 @@ def attempt(reader: Reader, out: Output, steps: Reading, lead: str = "") -> Gene
     """Runs steps that read calls. Where they fail, what they read is content, as far as it was not given out.
 
     lead    what was read before them and is content too when there is no call at all
-    A call that the end of the text cuts off before it has a name is left out.
+    A call that the end of the text cuts off before its arguments is left out, unless it would be the whole answer.
     """
     calls = out.calls
     reader.record()
@@ -24,6 +24,8 @@ def attempt(reader: Reader, out: Output, steps: Reading, lead: str = "") -> Gene
         yield from steps
     except TextEndError:
         reader.take_rest()
+        if out.is_empty:
+            out.content(lead + reader.recorded())
         return False
     except MismatchError:
         text = reader.recorded()

@@ -4,8 +4,9 @@ import json
 import re
 from collections.abc import Iterable
 
+from llamabox.chat.errors import TemplateError
 from llamabox.chat.formats.tools import Tool
-from llamabox.engine.constrain import json_schema_lark
+from llamabox.engine.constrain import GrammarError, json_schema_lark
 
 
 def quoted(text: str) -> str:
@@ -50,15 +51,23 @@ class Lark:
         return key
 
     def schema(self, schema: dict) -> str:
-        """The JSON values that a schema allows."""
-        return self.rule("json", json_schema_lark(schema))
+        """The JSON values that a schema allows. Raises TemplateError for a schema that cannot be followed."""
+        try:
+            return self.rule("json", json_schema_lark(schema))
+        except GrammarError as error:
+            raise TemplateError(f"a JSON schema: {error}") from error
 
     def arguments(self, tool: Tool) -> str:
         return self.schema(dict(tool.schema))
 
     def until(self, end: str) -> str:
-        """Any text up to the first `end`, with it."""
-        return self.rule("text[lazy]", f"/(.|\\n)*{regex(end)}/")
+        """Any text up to the first `end`, with it.
+
+        Where the vocabulary has a control token in `end`, it is no text and so in no regular expression: it ends the
+        text by itself. Otherwise the first alternative is over as soon as `end` is there.
+        """
+        lazy, free = self.rule("text[lazy]", f"/(.|\\n)*{regex(end)}/"), self.rule("free", "/(.|\\n)+/")
+        return f"( {lazy} | {free}? {quoted(end)} )"
 
     def source(self, start: str) -> str:
         """The grammar whose sentences are those of an expression."""

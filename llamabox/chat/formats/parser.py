@@ -33,6 +33,7 @@ class Output:
         self._new_id = new_id
         self.separate, self.doubled = separate, doubled
         self.calls = 0
+        self.is_empty = True  # nothing has been given out
 
     def content(self, text: str) -> None:
         self._add(ContentDelta, text)
@@ -50,6 +51,7 @@ class Output:
     def start(self, name: str, call_id: str = "") -> None:
         """A call begins; arguments after this are its own."""
         self._deltas.append((ToolCallStart, [self.calls, call_id or self._new_id(), name]))
+        self.is_empty = False
         self.calls += 1
 
     def arguments(self, text: str) -> None:
@@ -58,6 +60,7 @@ class Output:
     def _add(self, kind: type, text: str) -> None:
         if not text:
             return
+        self.is_empty = False
         if self._deltas and self._deltas[-1][0] is kind:
             self._deltas[-1][1].append(text)
         else:

@@ -93,8 +93,8 @@ CHAT = Group(
         Option(
             "reasoning_preserve",
             "--reasoning-preserve",
-            help="preserve reasoning trace in the full history, not just the last assistant message (default: as the "
-            "template has it)\ncompatible with templates that know preserve_thinking, clear_thinking or the like",
+            help="preserve reasoning trace in the full history, not just the last assistant message (default: "
+            "enabled)\ncompatible with templates that know preserve_thinking, clear_thinking or the like",
             env="LLAMA_ARG_REASONING_PRESERVE",
         ),
         Option(

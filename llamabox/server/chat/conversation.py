@@ -21,6 +21,8 @@ from llamabox.server.chat.tool_choice import chosen_tools
 from llamabox.server.errors import BadRequest, NotSupported
 from llamabox.server.schemas import ChatBody
 
+UNLIMITED = 2**62  # tokens of a thinking part
+
 
 @dataclass(frozen=True)
 class Conversation:
@@ -46,9 +48,11 @@ class Conversation:
     def constrain(self, request: GenerationRequest) -> GenerationRequest:
         """The engine's request with all that the format needs: its grammar, stops, markers and thinking budget."""
         needed, wanted, budget = self.constraints, self.thinking, None
-        if needed.thinking is not None and wanted.budget >= 0:
-            tags = needed.thinking
-            budget = ThinkingBudget(tags.start, tags.end, wanted.budget, tags.open, wanted.budget_message)
+        tags, limited = needed.thinking, wanted.budget >= 0
+        is_lazy = needed.grammar is not None and bool(needed.grammar.triggers)  # no call begins within thoughts
+        if tags is not None and (limited or is_lazy):
+            n_tokens = wanted.budget if limited else UNLIMITED
+            budget = ThinkingBudget(tags.start, tags.end, n_tokens, tags.open, wanted.budget_message)
         return replace(
             request,
             grammar=needed.grammar,

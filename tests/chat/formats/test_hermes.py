@@ -33,6 +33,8 @@ def test_a_call_that_is_cut_off_before_its_arguments_is_left_out():
     text = 'I look. <tool_call>\n{"name": "get_weather", "arguments": '
     for end in range(len("I look. <tool_call>"), len(text)):
         assert parse(prepare(QWEN25), text[:end]) == {"content": "I look. ", "reasoning_content": "", "tool_calls": []}
+    alone = text.removeprefix("I look. ")
+    assert parse(prepare(QWEN25), alone)["content"] == alone  # no answer is empty
 
 
 def test_a_call_after_a_broken_one_is_found():

@@ -196,6 +196,14 @@ def test_enable_thinking_and_effort_reach_the_template(server):
     assert off.prompt.endswith("<|im_start|>assistant\n")
 
 
+def test_thoughts_are_followed_so_that_no_call_begins_in_them(server):
+    server.post(tools=TOOLS)
+    asked = server.asked
+    assert asked.grammar.triggers and asked.reasoning_budget.n_tokens > 2**60
+    server.post(tools=TOOLS, tool_choice="required")
+    assert not server.asked.grammar.triggers and server.asked.reasoning_budget is None
+
+
 def test_the_thinking_budget_reaches_the_engine(server):
     server.post()
     assert server.asked.reasoning_budget is None

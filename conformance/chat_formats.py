@@ -1,6 +1,6 @@
 """Tool calls and thoughts against llama.cpp: writes conformance/results/chat_formats.json.gz.
 
-    python conformance/chat_formats.py --llama-cpp BIN_DIR --source SOURCE_DIR
+    python conformance/chat_formats.py --llama-cpp BIN_DIR --source SOURCE_DIR [--docs-only]
 
 For every template of conformance/templates that a format knows: requests (tools, choice, thinking), and texts that a
 model of that family may write, whole, cut off and broken. llama.cpp's own parser (chat_parse.cpp, compiled against
@@ -26,6 +26,8 @@ import llguidance
 HERE = Path(__file__).parent
 TEMPLATES = HERE / "templates"
 RESULTS = HERE / "results" / "chat_formats.json.gz"
+DIFFERENCES = HERE / "chat_format_differences.json"
+DOCS = HERE.parent / "docs" / "conformance.md"
 BOS = EOS = ""  # as in llama.cpp's own tests; with Mistral's "</s>" its parser of Small 3.2 refuses every call
 CUTS = 11  # places at which the longest text is cut off
 SENTENCES = 3  # of each grammar
@@ -427,13 +429,59 @@ def begins_thinking(answer: dict) -> bool:
     return bool(opening) and not any(end in rest for end in ends)
 
 
+# --- the count in docs/conformance.md ------------------------------------------------------------
+
+
+def write_docs(stored: dict) -> None:
+    """Replace what stands between the markers of docs/conformance.md."""
+    differences = json.loads(DIFFERENCES.read_text())
+    listed = {case for entry in differences.values() for case in entry["cases"]}
+    counts: dict[str, list] = {}
+    for answer in stored["answers"]:
+        template = answer["template"]
+        cases = [f"{template}|{answer['request']}|{message['name']}" for message in answer["messages"]]
+        row = counts.setdefault(format_name(template), [set(), 0, 0])
+        row[0].add(template)
+        row[1] += len(cases)
+        row[2] += sum(case not in listed for case in cases)
+    made_by, n_texts = stored["provenance"], sum(row[1] for row in counts.values())
+    lines = [
+        f"{n_texts} texts that models may write, whole, cut off and broken, and random sentences of our own grammars, "
+        f"against {made_by['program']} ({made_by['version']}); `{made_by['command']}`. Each is also read in pieces.",
+        "",
+        "| format | templates | texts | equal |",
+        "| --- | ---: | ---: | ---: |",
+        *(f"| {name} | {len(row[0])} | {row[1]} | {row[2]} |" for name, row in sorted(counts.items())),
+        "",
+        "What differs does so on purpose:",
+        "",
+        *(f"- {entry['why']} ({len(entry['cases'])})" for entry in differences.values()),
+    ]
+    text = DOCS.read_text()
+    first, last = "<!-- chat formats -->", "<!-- /chat formats -->"
+    before, _, rest = text.partition(first)
+    body = "\n".join(lines)
+    DOCS.write_text(f"{before}{first}\n{body}\n{last}{rest.partition(last)[2]}")
+
+
+def format_name(stem: str) -> str:
+    from llamabox.chat.formats import find_format
+
+    found = find_format((TEMPLATES / f"{stem}.jinja").read_text())
+    return "generic" if found is None else found.name
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--llama-cpp", type=Path, default=os.environ.get("LLAMA_CPP_DIR"), help="llama.cpp's libraries")
     parser.add_argument(
         "--source", type=Path, default=os.environ.get("LLAMA_CPP_SOURCE"), help="what they were built of"
     )
+    parser.add_argument("--docs-only", action="store_true", help="only count what is stored, in docs/conformance.md")
     options = parser.parse_args()
+    if options.docs_only:
+        write_docs(json.loads(gzip.decompress(RESULTS.read_bytes())))
+        return
     with tempfile.TemporaryDirectory() as folder:
         found = answers(compiled(options.llama_cpp, options.source, Path(folder)))
     stored = {
@@ -448,6 +496,7 @@ def main() -> None:
     }
     with gzip.GzipFile(RESULTS, "wb", mtime=0) as file:
         file.write(json.dumps(stored, ensure_ascii=False).encode())
+    write_docs(stored)
     messages = [message for answer in found for message in answer.get("messages", ())]
     print(f"{len(found)} requests, {len(messages)} messages")
 

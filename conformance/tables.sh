@@ -11,3 +11,4 @@ python=${PYTHON:-python}
 "$python" conformance/tokenization.py
 "$python" conformance/adapters.py --table
 "$python" conformance/rope.py --table
+"$python" conformance/chat_formats.py --docs-only

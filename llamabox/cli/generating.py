@@ -5,6 +5,7 @@ from collections.abc import Generator, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING
 
+from llamabox.cli.grammar import grammar_of
 from llamabox.cli.model import sampling_arguments
 from llamabox.cli.options import OptionError, Options
 from llamabox.cli.options.parsers import is_utf8, unescape
@@ -46,9 +47,8 @@ def _piped() -> str:
 
 def pieces(model: "Model", prompt: str | Sequence[int], options: Options) -> Generator[str, None, None]:
     """The pieces of text that the model adds to the prompt, sampled as the options say."""
-    yield from model.generate(
-        prompt, n_predict=options.n_predict, special=options.special, **sampling_arguments(options)
-    )
+    how = {"n_predict": options.n_predict, "special": options.special, "grammar": grammar_of(options)}
+    yield from model.generate(prompt, **how, **sampling_arguments(options))
 
 
 def show(texts: Generator[str, None, None]) -> str:

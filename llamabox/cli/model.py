@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llamabox.assets import tiny_chat_path
+from llamabox.cli.grammar import GRAMMAR
 from llamabox.cli.options import OptionError, Options
 from llamabox.cli.placement import PLACED, thread_settings
 
@@ -28,7 +29,7 @@ OTHERS = (
     "backend lora control_vectors control_vector_layer_range load_mode check_tensors override_tensor cpu_moe n_cpu_moe "
     "n_cpu_ffn op_offload no_host log_disable log_file log_jsonl log_prefix log_timestamps"
 ).split()
-LOCAL = (*OTHERS, *SAMPLING, *ROPE, *PLACED)
+LOCAL = (*OTHERS, *SAMPLING, *GRAMMAR, *ROPE, *PLACED)
 
 ONLY_IN_REQUESTS = ("min_keep",)  # fields of SamplingParams that no option sets, as in llama-server
 OWN_VALUE = {"yarn_orig_ctx": 0, "yarn_ext_factor": -1.0}  # RoPE options -> the value that asks for the model's own

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from llamabox.cli.access import access
 from llamabox.cli.actions import do_action
 from llamabox.cli.devices import check_devices
+from llamabox.cli.grammar import grammar_of
 from llamabox.cli.logs import log_as_asked
 from llamabox.cli.model import load_arguments, model_path, rope_arguments, sampling_arguments
 from llamabox.cli.options import ALL_OPTIONS, Options, parse_options
@@ -65,6 +66,7 @@ def server_settings(options: Options) -> "ServerSettings":
         defaults=Defaults(
             sampling=SamplingParams(**sampling_arguments(options)),
             n_predict=options.n_predict,
+            grammar=grammar_of(options),
             special=options.special,
             ignore_eos=options.ignore_eos,
             stop=options.reverse_prompt,

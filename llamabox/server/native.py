@@ -18,6 +18,10 @@ def generation_settings(request: GenerationRequest, n_ctx: int) -> dict[str, Any
     settings |= {"n_predict": request.n_predict, "max_tokens": request.n_predict, "stop": list(request.stop)}
     settings["lora"] = [{"id": id, "scale": scale} for id, scale in request.lora or ()]
     settings |= {f"speculative.{name}": value for name, value in asdict(request.speculative).items()}
+    grammar = request.grammar
+    settings["grammar"] = "" if grammar is None else grammar.source
+    settings["grammar_lazy"] = grammar is not None and bool(grammar.triggers)
+    settings["grammar_triggers"] = [] if grammar is None else [trigger.pattern for trigger in grammar.triggers]
     return settings | {"ignore_eos": request.ignore_eos, "n_ctx": n_ctx}
 
 

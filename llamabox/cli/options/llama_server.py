@@ -71,6 +71,12 @@ GENERATION = (
         help="halt generation at PROMPT",
         note="for requests without stop; may be given again",
     ),
+    Option(
+        "json_schema_file",
+        "-jf, --json-schema-file FILE",
+        (path,),
+        help="file containing a JSON schema to constrain generations",
+    ),
 )
 
 WEIGHTS = (

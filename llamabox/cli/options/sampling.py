@@ -13,7 +13,6 @@ from llamabox.cli.options.parsers import (
     sampler_names,
 )
 
-GRAMMARS = "grammars arrive in a later release"
 SHARE = Number(0, 1)
 POSITIVE = Number(0, above=True)
 
@@ -175,14 +174,12 @@ SAMPLING = (
         (any_text,),
         default="",
         help="BNF-like grammar to constrain generations (see samples in grammars/ dir) (default: '')",
-        later=GRAMMARS,
     ),
     Option(
         "grammar_file",
         "--grammar-file FILE",
         (path,),
         help="file to read grammar from",
-        later=GRAMMARS,
     ),
     Option(
         "json_schema",
@@ -190,6 +187,6 @@ SAMPLING = (
         (any_text,),
         help="JSON schema to constrain generations (https://json-schema.org/), e.g. `{}` for any JSON object. "
         "For schemas w/ external $refs, use --grammar + example/json_schema_to_grammar.py instead",
-        later=GRAMMARS,
+        note="an answer is held to one grammar or schema: a request with its own is held to that",
     ),
 )

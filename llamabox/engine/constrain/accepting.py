@@ -6,6 +6,7 @@ from typing import Any
 
 import llguidance
 
+from llamabox.engine.constrain.compiling import grammar_lark
 from llamabox.engine.constrain.grammar import Grammar
 from llamabox.engine.constrain.matching import build_matcher
 from llamabox.engine.constrain.nodes import GrammarError
@@ -30,6 +31,11 @@ def accepts_json_schema(schema: dict[str, Any], text: str) -> bool:
     return _accepts(Grammar("json_schema", json.dumps(schema)), text)
 
 
+def check_grammar(grammar: Grammar) -> None:
+    """Whether a grammar can be built, as far as that can be told without its vocabulary.  Errors:  GrammarError"""
+    build_matcher(grammar_lark(grammar, lambda token: 0, {}), _bytes_only())
+
+
 def _accepts(grammar: Grammar, text: str) -> bool:
     matcher = _matcher(grammar).deep_copy()
     ids = _bytes_only().byte_ids(text.encode("utf-8", "surrogatepass"))
@@ -41,7 +47,8 @@ def _accepts(grammar: Grammar, text: str) -> bool:
 
 @lru_cache(maxsize=8)
 def _matcher(grammar: Grammar) -> llguidance.LLMatcher:
-    return build_matcher(grammar, _bytes_only())
+    vocabulary = _bytes_only()
+    return build_matcher(grammar_lark(grammar, vocabulary.token_id, {}), vocabulary)
 
 
 @cache

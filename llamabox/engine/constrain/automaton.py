@@ -16,44 +16,45 @@ from llamabox.engine.constrain.nodes import (
     Except,
     GrammarError,
     Node,
+    Ranges,
     Ref,
     Repeat,
     Rules,
     Seq,
+    Text,
 )
 from llamabox.engine.constrain.regular import Regular
 
-MAX_CLASSES, MAX_POSITIONS, MAX_STATES = 2000, 20_000, 3000
+MAX_CLASSES, MAX_POSITIONS, MAX_LINKS, MAX_STATES = 2000, 50_000, 300_000, 10_000
 Conflicts = set[Node]
+
+
+class TooMany(Exception):
+    """An automaton that would grow too large."""
 
 
 class Classes:
     """Characters that no part of the grammar tells apart. A set of classes is an int, one bit a class."""
 
-    def __init__(self, nodes: set[Chars]):
-        starts = {
-            0,
-            *(low for node in nodes for low, _ in node.ranges),
-            *(high + 1 for n in nodes for _, high in n.ranges),
-        }
-        self._starts = sorted(starts - {MAX_CHAR + 1})
+    def __init__(self, pairs: set[tuple[int, int]]):
+        self._starts = sorted({0, *(low for low, _ in pairs), *(high + 1 for _, high in pairs)} - {MAX_CHAR + 1})
         if len(self._starts) > MAX_CLASSES:
             raise GrammarError(
                 f"it tells apart {len(self._starts)} classes of characters, expected at most {MAX_CLASSES}"
             )
-        self._masks: dict[Chars, int] = {}
+        self._masks: dict[Ranges, int] = {}
 
     @property
     def all(self) -> int:
         return (1 << len(self._starts)) - 1
 
-    def mask(self, node: Chars) -> int:
-        if node not in self._masks:
+    def mask(self, ranges: Ranges) -> int:
+        if ranges not in self._masks:
             mask = 0
-            for low, high in node.ranges:
+            for low, high in ranges:
                 mask |= (1 << bisect_left(self._starts, high + 1)) - (1 << bisect_left(self._starts, low))
-            self._masks[node] = mask
-        return self._masks[node]
+            self._masks[ranges] = mask
+        return self._masks[ranges]
 
 
 class Positions:
@@ -65,6 +66,7 @@ class Positions:
         self.after: list[set[int]] = []
         self.owners: list[int] = []
         self.is_last: list[bool] = []
+        self._n_links = 0
 
     def add(self, node: Node, owner: int) -> set[int]:
         """Write out one lexeme; its first positions."""
@@ -76,12 +78,13 @@ class Positions:
     def _add(self, node: Node, owner: int) -> tuple[set[int], set[int], bool]:
         """(first positions, last positions, whether it may be empty)"""
         if isinstance(node, Chars):
-            position = len(self.masks)
-            self.masks.append(self._classes.mask(node))
-            self.after.append(set())
-            self.owners.append(owner)
-            self.is_last.append(False)
+            position = self._position(node.ranges, owner)
             return {position}, {position}, False
+        if isinstance(node, Text):
+            places = [self._position(((ord(c), ord(c)),), owner) for c in node.text]
+            for position in places[:-1]:
+                self.after[position] = {position + 1}
+            return {places[0]}, {places[-1]}, False
         if isinstance(node, Ref):
             return self._add(self._bodies[node.name], owner)
         if isinstance(node, Except):
@@ -97,6 +100,13 @@ class Positions:
             return firsts, lasts, any(p[2] for p in parts)
         return self._add_sequence(node, owner)
 
+    def _position(self, ranges: Ranges, owner: int) -> int:
+        self.masks.append(self._classes.mask(ranges))
+        self.after.append(set())
+        self.owners.append(owner)
+        self.is_last.append(False)
+        return len(self.masks) - 1
+
     def _add_sequence(self, node: Seq, owner: int) -> tuple[set[int], set[int], bool]:
         first: set[int] = set()
         last: set[int] = set()
@@ -110,6 +120,9 @@ class Positions:
         return first, last, empty
 
     def _link(self, before: set[int], after: set[int]) -> None:
+        self._n_links += len(before) * len(after)
+        if self._n_links > MAX_LINKS:
+            raise TooMany
         for position in before:
             self.after[position] |= after
 
@@ -125,7 +138,10 @@ def find_conflicts(rules: dict[str, Cut], bodies: Rules, regular: Regular, follo
         raise GrammarError(f"it has {total} different characters, expected at most {MAX_POSITIONS}")
     classes = Classes(characters(nodes, bodies))
     positions = Positions(bodies, classes)
-    firsts = [positions.add(node, owner) for owner, node in enumerate(nodes)]
+    try:
+        firsts = [positions.add(node, owner) for owner, node in enumerate(nodes)]
+    except TooMany:
+        return largest
     masks = [union(positions.masks, first) for first in firsts]
     follow = Follow(rules, nodes, masks, classes.all if followed else 0)
     found = _run(positions, set().union(*firsts), follow.after)
@@ -183,9 +199,9 @@ def union(masks: list[int], positions: set[int]) -> int:
     return found
 
 
-def characters(nodes: list[Node], bodies: Rules) -> set[Chars]:
-    """Every Chars inside some nodes, rules included."""
-    found: set[Chars] = set()
+def characters(nodes: list[Node], bodies: Rules) -> set[tuple[int, int]]:
+    """Every range of characters inside some nodes, rules included."""
+    found: set[tuple[int, int]] = set()
     seen: set[Node] = set()
     waiting = list(nodes)
     while waiting:
@@ -194,7 +210,9 @@ def characters(nodes: list[Node], bodies: Rules) -> set[Chars]:
             continue
         seen.add(node)
         if isinstance(node, Chars):
-            found.add(node)
+            found.update(node.ranges)
+        elif isinstance(node, Text):
+            found.update((ord(c), ord(c)) for c in node.text)
         elif isinstance(node, Ref):
             waiting.append(bodies[node.name])
         else:

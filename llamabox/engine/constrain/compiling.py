@@ -32,6 +32,11 @@ def json_schema_lark(schema: Schema) -> str:
     return f"%lark {{\n{to_lark(cut(schema_rules(schema), followed=True), _no_token)}}}"
 
 
+def check_schema(schema: Schema) -> None:
+    """Errors:  GrammarError for a schema that cannot be made a grammar"""
+    schema_rules(schema)
+
+
 def _rules(grammar: Grammar) -> Rules:
     if grammar.kind == "gbnf":
         return parse_gbnf(grammar.source)

@@ -8,6 +8,7 @@ from typing import Any
 
 import llguidance
 
+from llamabox.engine.constrain.compiling import grammar_lark
 from llamabox.engine.constrain.constraint import Constraint
 from llamabox.engine.constrain.grammar import Grammar, ThinkingBudget, Trigger
 from llamabox.engine.constrain.mask import GrammarMask
@@ -53,7 +54,8 @@ class Constraints:
             if self._vocabulary is None:
                 t = self._tokenizer
                 self._vocabulary = Vocabulary(self._pieces(), t.control_ids, t.end_ids, self._ids)
-        return build_matcher(Grammar(kind, source), self._vocabulary)
+        lark = grammar_lark(Grammar(kind, source), self._vocabulary.token_id, self._vocabulary.special_texts)
+        return build_matcher(lark, self._vocabulary)
 
     def _ids(self, text: str) -> list[int]:
         return self._tokenizer.encode(text, add_special=False, parse_special=True)

@@ -20,12 +20,14 @@ from llamabox.engine.constrain.nodes import (
     Rules,
     Seq,
     ranges,
+    text_node,
 )
 from llamabox.engine.constrain.nodes import Token as TokenNode
 
 MAX_LENGTH = 2**18  # characters of a source
 MAX_DEPTH = 100  # groups inside groups
 MAX_REPETITIONS = 2000
+MAX_ITEMS = 20_000  # literals, classes, names and groups
 ESCAPES = {"t": "\t", "r": "\r", "n": "\n", "\\": "\\", '"': '"', "[": "[", "]": "]", "-": "-"}
 HEX = {"x": 2, "u": 4, "U": 8}
 NAME, INTEGER = re.compile(r"[a-zA-Z0-9-]+"), re.compile(r"[0-9]+")
@@ -63,7 +65,7 @@ class _Reader:
         self._source, self._at, self._weighs_groups = source, 0, weighs_groups
         self._names: set[str] = set()
         self._n_nameless = 0
-        self._depth = 0
+        self._depth = self._n_items = 0
 
     def rules(self) -> Rules:
         rules: Rules = {}
@@ -122,6 +124,9 @@ class _Reader:
         return (EMPTY if most == 0 else _repeat(item, least, most)), n_rules * total
 
     def _item(self, character: str, nested: bool) -> Node:
+        self._n_items += 1
+        if self._n_items > MAX_ITEMS:
+            raise GrammarError(f"found more than {MAX_ITEMS} literals, classes, names and groups")
         if character == "(":
             node = self._group()
         elif character == '"':
@@ -156,7 +161,9 @@ class _Reader:
         while self._peek() != '"':
             text.append(self._character())
         self._at += 1
-        return Seq(tuple(Chars(ranges([(c, c)])) for c in text)) if text else EMPTY
+        if max(text, default=0) > MAX_CHAR:
+            return Chars(())
+        return text_node("".join(map(chr, text)))
 
     def _class(self) -> Node:
         self._at += 1

@@ -3,10 +3,11 @@
 from collections.abc import Callable
 
 from llamabox.engine.constrain.lexemes import CutGrammar
-from llamabox.engine.constrain.nodes import Alt, Chars, Cut, Except, Lexeme, Node, Ref, Repeat, Seq, Token
+from llamabox.engine.constrain.nodes import Alt, Chars, Cut, Except, Lexeme, Node, Ref, Repeat, Text, Token
 
 PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_ ")
 SOMETHING = "SOMETHING: /(?s:.+)/"  # a lexeme is never empty
+MAX_DEPTH = 12
 Resolve = Callable[[Token], int]  # a token that a grammar names -> its id; GrammarError when there is none
 
 
@@ -31,8 +32,8 @@ class _Writer:
         lexemes = [f"{name}: {expression}" for expression, name in self._lexemes.items()]
         return "\n".join([f"start: {self._rule_names['root']}", *rules, *lexemes, *self._inner_lines, SOMETHING, ""])
 
-    def _cut(self, node: Cut) -> str:
-        """A part of a rule, safe to stand beside others."""
+    def _cut(self, node: Cut, depth: int = 0) -> str:
+        """A part of a rule, safe to stand beside others. What nests deep gets a name: Lark's reader bounds that."""
         if isinstance(node, Lexeme):
             return self._lexeme(node)
         if isinstance(node, Ref):
@@ -40,8 +41,9 @@ class _Writer:
         if isinstance(node, Token):
             return f"<[{'^' if node.negated else ''}{self._resolve(node)}]>"
         if isinstance(node, Repeat):
-            return _single(self._cut(node.item)) + _counts(node)
-        return _group([self._cut(item) for item in node.items], isinstance(node, Alt))
+            return _single(self._cut(node.item, depth + 1)) + _counts(node)
+        text = _group([self._cut(item, depth + 1) for item in node.items], isinstance(node, Alt))
+        return text if depth % MAX_DEPTH < MAX_DEPTH - 1 else self._named("d", text)
 
     def _lexeme(self, node: Lexeme) -> str:
         if node.node not in self._written:
@@ -51,19 +53,27 @@ class _Writer:
         name = self._written[node.node]
         return f"({name} | )" if node.optional else name
 
-    def _expression(self, node: Node) -> str:
+    def _named(self, letter: str, text: str) -> str:
+        name = f"{letter}{len(self._inner_lines)}"
+        self._inner_lines.append(f"{name}: {text}")
+        return name
+
+    def _expression(self, node: Node, depth: int = 0) -> str:
         """A regular node, safe to stand beside others."""
         if isinstance(node, Chars):
             return f"/{char_class(node)}/"
+        if isinstance(node, Text):
+            return _literal(node.text)
         if isinstance(node, Ref):
             return self._inner_name(node.name)
         if isinstance(node, Repeat):
-            return _single(self._expression(node.item)) + _counts(node)
+            return _single(self._expression(node.item, depth + 1)) + _counts(node)
         if isinstance(node, Except):
-            return f"({self._expression(node.item)} & ~({' | '.join(_literal(text) for text in node.texts)}))"
-        if isinstance(node, Seq) and len(node.items) > 1 and all(isinstance(item, Chars) for item in node.items):
-            return f"/{''.join(map(char_class, node.items))}/"
-        return _group([self._expression(item) for item in node.items], isinstance(node, Alt))
+            return (
+                f"({self._expression(node.item, depth + 1)} & ~({' | '.join(_literal(text) for text in node.texts)}))"
+            )
+        text = _group([self._expression(item, depth + 1) for item in node.items], isinstance(node, Alt))
+        return text if depth % MAX_DEPTH < MAX_DEPTH - 1 else self._named("D", text)
 
     def _inner_name(self, rule: str) -> str:
         if rule not in self._inner:

@@ -7,6 +7,7 @@ nothing can fail. A grammar that is one regular expression as a whole needs no c
 """
 
 from dataclasses import dataclass
+from functools import cache
 
 from llamabox.engine.constrain.automaton import Conflicts, find_conflicts
 from llamabox.engine.constrain.dead import without_dead
@@ -22,7 +23,9 @@ from llamabox.engine.constrain.nodes import (
     Repeat,
     Rules,
     Seq,
+    Text,
     Token,
+    character,
 )
 from llamabox.engine.constrain.regular import Regular
 
@@ -64,6 +67,7 @@ class _Cutter:
         self.regular = Regular(rules)
         self.split: Conflicts = set()
         self._runs: dict[tuple[Seq, int, int], Seq] = {}
+        self._character = cache(character)
 
     def cut_rules(self) -> dict[str, Cut]:
         found: dict[str, Cut] = {}
@@ -89,6 +93,8 @@ class _Cutter:
             return node
         if self._is_lexeme(node) or isinstance(node, Chars):
             return self.lexeme(node)
+        if isinstance(node, Text):
+            return Seq(tuple(self.lexeme(self._character(c)) for c in node.text))
         if isinstance(node, Repeat):
             return Repeat(self._cut(node.item, waiting), node.least, node.most)
         if isinstance(node, Alt):

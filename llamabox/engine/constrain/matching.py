@@ -4,20 +4,17 @@ from functools import cache
 
 import llguidance
 
-from llamabox.engine.constrain.compiling import grammar_lark
-from llamabox.engine.constrain.grammar import Grammar
 from llamabox.engine.constrain.nodes import GrammarError
 from llamabox.engine.constrain.vocabulary import Vocabulary
 
 OPTIONS_MARK = "%llguidance"
 
 
-def build_matcher(grammar: Grammar, vocabulary: Vocabulary) -> llguidance.LLMatcher:
-    """A matcher at the beginning of a sentence.
+def build_matcher(lark: str, vocabulary: Vocabulary) -> llguidance.LLMatcher:
+    """A matcher at the beginning of a sentence.  lark: see compiling.grammar_lark
 
     Errors:  GrammarError
     """
-    lark = grammar_lark(grammar, vocabulary.token_id, vocabulary.special_texts)
     if OPTIONS_MARK not in lark:
         lark = f'{OPTIONS_MARK} {{"no_forcing": true}}\n{lark}'  # any tokens may spell a text that is certain to come
     source = llguidance.LLMatcher.grammar_from_lark(lark)

@@ -18,6 +18,13 @@ class Chars:
 
 
 @dataclass(frozen=True, eq=False)
+class Text:
+    """These characters, one or more of them, none a surrogate."""
+
+    text: str
+
+
+@dataclass(frozen=True, eq=False)
 class Token:
     """One token of the vocabulary, or with `negated` any other one.  text: None where the id was given"""
 
@@ -72,7 +79,7 @@ class Lexeme:
     optional: bool
 
 
-Node = Chars | Token | Ref | Seq | Alt | Repeat | Except | Lexeme
+Node = Chars | Text | Token | Ref | Seq | Alt | Repeat | Except | Lexeme
 Cut = Node  # one in which every Chars and Except is inside a Lexeme
 Rules = dict[str, Node]  # "root" is what the whole text has to be
 EMPTY = Seq(())
@@ -105,6 +112,13 @@ def _without_surrogates(merged: list[tuple[int, int]]) -> Ranges:
     return tuple(found)
 
 
-def text_node(text: str) -> Seq:
-    """A literal text."""
-    return Seq(tuple(Chars(((ord(c), ord(c)),)) for c in text))
+def text_node(text: str) -> Node:
+    """A literal text. One with surrogates, which are no characters, matches nothing."""
+    if text == "":
+        return EMPTY
+    return Chars(()) if any("\ud800" <= c <= "\udfff" for c in text) else Text(text)
+
+
+def character(c: str) -> Chars:
+    """One certain character."""
+    return Chars(((ord(c), ord(c)),))

@@ -1,14 +1,14 @@
 """Which parts of a grammar are regular expressions: those that never lead back to themselves and name no token."""
 
-from llamabox.engine.constrain.nodes import Alt, Chars, Except, Node, Ref, Repeat, Rules, Seq, Token
+from llamabox.engine.constrain.nodes import Alt, Chars, Except, Node, Ref, Repeat, Rules, Seq, Text, Token
 
-MAX_SIZE, MAX_NESTING = 2000, 60  # characters and levels that one regular expression may have, rules written out
+MAX_SIZE, MAX_NESTING = 20_000, 60  # characters and levels that one regular expression may have, rules written out
 
 
 class Regular:
     """Facts about the nodes of a grammar.
 
-    rules     the rules that are regular, with their size (how many Chars they hold when written out) and nesting
+    rules     the rules that are regular, with their size (how many characters they hold when written out) and nesting
     """
 
     def __init__(self, rules: Rules):
@@ -25,7 +25,7 @@ class Regular:
         return self._measures[node]
 
     def size(self, node: Node) -> int:
-        """How many Chars a regular node holds."""
+        """How many characters a regular node holds."""
         found = self.measure(node)
         return 0 if found is None else found[0]
 
@@ -48,6 +48,8 @@ class Regular:
     def _measure(self, node: Node) -> tuple[int, int] | None:
         if isinstance(node, Chars):
             return 1, 1
+        if isinstance(node, Text):
+            return len(node.text), 1
         if isinstance(node, Token):
             return None
         if isinstance(node, Ref):
@@ -84,7 +86,7 @@ def references(node: Node) -> set[str]:
     """The names of the rules that a node refers to itself."""
     if isinstance(node, Ref):
         return {node.name}
-    if isinstance(node, (Chars, Token)):
+    if isinstance(node, (Chars, Text, Token)):
         return set()
     items = (node.item,) if isinstance(node, (Repeat, Except)) else node.items
     return set().union(*map(references, items))

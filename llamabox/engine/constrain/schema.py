@@ -16,7 +16,7 @@ from llamabox.engine.constrain.nodes import EMPTY, Alt, Except, GrammarError, No
 from llamabox.engine.constrain.patterns import UnsupportedPattern, pattern_to_gbnf
 from llamabox.engine.constrain.schema_values import bounds, count, pointed, string_format
 
-MAX_SCHEMAS, MAX_DEPTH = 20_000, 60
+MAX_SCHEMAS, MAX_DEPTH, MAX_RESTS = 5000, 60, 16
 MAX_BEGINNING = 64
 SPACE, COMMA = Ref("space"), Seq((text_node(","), Ref("space")))
 Schema = dict[str, Any]
@@ -34,7 +34,7 @@ class _Converter:
     def __init__(self, schema: Schema):
         self._schema = {"type": "object"} if schema == {} else schema
         self._rules: Rules = dict(json_rules())
-        self._n_schemas = self._n_rests = 0
+        self._n_schemas = self._n_rules = 0
         self._depth = 0
 
     def rules(self) -> Rules:
@@ -141,15 +141,14 @@ class _Converter:
 
     def _optional(self, pairs: list[tuple[Node, bool]]) -> list[Node]:
         """Some of the pairs in their order, at least one: for each, what begins with it.  (pair, whether it repeats)"""
-        rest: Node = EMPTY  # what may come after, each with its comma
+        rest: tuple[Node, ...] = ()  # what may come after, each with its comma
         found = []
         for pair, repeats in reversed(pairs):
             more = Repeat(Seq((COMMA, pair)), 0, None if repeats else 1)
-            found.append(Seq((pair, more, rest) if repeats else (pair, rest)))
-            self._n_rests += 1
-            name = f"rest {self._n_rests}"
-            self._rules[name] = Seq((more, rest))
-            rest = Ref(name)
+            found.append(Seq((pair, more, *rest) if repeats else (pair, *rest)))
+            rest = (more, *rest)
+            if len(rest) > MAX_RESTS:  # a rule of their own: so neither sequences nor chains of rules get long
+                rest = (self._rule("rest", Seq(rest)),)
         return found[::-1]
 
     def _all_of(self, schemas: Sequence[Any], path: str) -> Node:
@@ -208,8 +207,8 @@ class _Converter:
 
     def _rule(self, path: str, node: Node) -> Node:
         """A rule of its own, so that no expression nests as deep as the schema."""
-        self._n_rests += 1
-        name = f"{path} {self._n_rests}"
+        self._n_rules += 1
+        name = f"{path} {self._n_rules}"
         self._rules[name] = node
         return Ref(name)
 

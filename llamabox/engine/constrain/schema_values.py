@@ -28,6 +28,7 @@ def bounds(schema: dict[str, Any], path: str) -> tuple[int | None, int | None]:
         most = math.floor(_number(schema, "maximum", path))
     elif "exclusiveMaximum" in schema:
         most = math.ceil(_number(schema, "exclusiveMaximum", path)) - 1
+    least, most = None if least == -INT64 - 1 else least, None if most == INT64 else most
     if least is not None and most is not None and least > most:
         raise GrammarError(f"at {path:.200}: found integers from {least} to {most}, expected a rising range")
     return least, most
@@ -36,7 +37,7 @@ def bounds(schema: dict[str, Any], path: str) -> tuple[int | None, int | None]:
 def _number(schema: dict[str, Any], key: str, path: str) -> float:
     value = schema[key]
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not is_number or not abs(value) <= INT64:
+    if not is_number or not -INT64 - 1 <= value <= INT64:
         raise GrammarError(f"at {path:.200}: found {key} {value!r:.80}, expected a number of at most 64 bits")
     return value
 

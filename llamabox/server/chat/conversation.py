@@ -14,6 +14,7 @@ from llamabox.chat import (
 )
 from llamabox.chat.messages import join_parts
 from llamabox.engine import GenerationRequest, Grammar, ThinkingBudget
+from llamabox.engine.constrain import GrammarError
 from llamabox.server.chat.fields import ChatDefaults, Thinking, continuation, refuse_foreign, thinking
 from llamabox.server.chat.format import ChatChoice
 from llamabox.server.chat.messages import check_messages
@@ -81,6 +82,8 @@ def prepare(
             parsed = prepare_chat(template, replace(request, tools=(), tool_choice="none"))
     except TemplateError as error:
         raise BadRequest(f"messages: {error}", "messages") from None
+    except GrammarError as error:  # the schema of the answer itself was looked at before
+        raise BadRequest(f"tools: {error}", "tools") from None
     return Conversation(
         prompt=prepared.prompt,
         constraints=constraints,

@@ -2,5 +2,6 @@
 
 from llamabox.server.requests.defaults import Defaults
 from llamabox.server.requests.generation import generation_requests
+from llamabox.server.requests.grammar import response_grammar
 
-__all__ = ["Defaults", "generation_requests"]
+__all__ = ["Defaults", "generation_requests", "response_grammar"]

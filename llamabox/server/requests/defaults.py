@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from llamabox.engine import SamplingParams, SpeculativeParams
+from llamabox.engine import Grammar, SamplingParams, SpeculativeParams
 from llamabox.server.chat.fields import ChatDefaults
 
 
@@ -18,4 +18,5 @@ class Defaults:
     cache_prompt: bool = True
     ping_s: int = 30
     speculative: SpeculativeParams = SpeculativeParams(16, 5, 0.9)
+    grammar: Grammar | None = None
     chat: ChatDefaults = ChatDefaults()

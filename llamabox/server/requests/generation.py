@@ -7,6 +7,7 @@ from typing import Any
 
 from llamabox.engine import GenerationRequest, SpeculativeParams
 from llamabox.server.requests.defaults import Defaults
+from llamabox.server.requests.grammar import response_grammar
 from llamabox.server.requests.later import refuse_later
 from llamabox.server.requests.sampling import sampling_params
 from llamabox.server.requests.texts import stops
@@ -33,6 +34,7 @@ def generation_requests(
         ignore_eos=defaults.ignore_eos if body.ignore_eos is None else body.ignore_eos,
         special=defaults.special,
         cache_prompt=defaults.cache_prompt if body.cache_prompt is None else body.cache_prompt,
+        grammar=response_grammar(body, defaults.grammar),
         lora=_lora(body),
         request_id=request_id,
         speculative=_speculative(body, defaults.speculative),

@@ -4,7 +4,7 @@ import msgspec
 
 from llamabox.server.errors import NotSupported
 
-_LATER = ("grammar", "json_schema", "echo", "suffix", "top_logprobs")
+_LATER = ("echo", "suffix", "top_logprobs")
 _NEUTRAL = (None, False, 0, "", [], {})
 
 
@@ -19,6 +19,3 @@ def refuse_later(body: msgspec.Struct) -> None:
     best_of, n = getattr(body, "best_of", None), getattr(body, "n", None)
     if best_of not in (None, 1, n):
         raise NotSupported("best_of is not supported in this version of llamabox", "best_of")
-    response_format = getattr(body, "response_format", None)
-    if response_format is not None and response_format.get("type", "text") != "text":
-        raise NotSupported("response_format other than text is not supported in this version", "response_format")

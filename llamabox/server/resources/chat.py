@@ -7,7 +7,7 @@ from llamabox.server.chat.conversation import Conversation, prepare
 from llamabox.server.chat.format import ChatFormat
 from llamabox.server.context import ServerContext
 from llamabox.server.errors import BadRequest
-from llamabox.server.requests import generation_requests
+from llamabox.server.requests import generation_requests, response_grammar
 from llamabox.server.resources.replies import includes_usage, reply_openai
 from llamabox.server.resources.tokens import the_tokenizer
 from llamabox.server.running import Running
@@ -71,7 +71,8 @@ def prompt_of(context: ServerContext, body: ChatBody) -> tuple[Conversation, lis
     Errors:  BadRequest, NotSupported
     """
     model, tokenizer = context.served_text(), the_tokenizer(context)
-    conversation = prepare(body, model.template, context.defaults.chat)
+    grammar = response_grammar(body, None if body.tools else context.defaults.grammar)
+    conversation = prepare(body, model.template, context.defaults.chat, grammar)
     ids = tokenizer.encode(conversation.prompt, add_special=True, parse_special=True)
     if len(ids) == 0:
         raise BadRequest("messages: found no text, expected at least one token", "messages")

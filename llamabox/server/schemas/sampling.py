@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from llamabox.server.schemas.bounds import INT32, Count, Natural, NotNegative, Penalty, Positive, Share
+from llamabox.server.schemas.bounds import INT32, Count, Natural, NotNegative, Penalty, Positive, Share, Text
 
 
 class StreamOptions(msgspec.Struct):
@@ -58,10 +58,14 @@ class SamplingFields(msgspec.Struct, kw_only=True):
     speculative_n_min: Natural | None = msgspec.field(default=None, name="speculative.n_min")
     speculative_p_min: Share | None = msgspec.field(default=None, name="speculative.p_min")
     logit_bias: dict[str, Annotated[float, Meta(ge=-1e9, le=1e9)] | bool] | list[Any] | None = None
+    # what the answer has to be
+    grammar: Text | None = None
+    json_schema: dict[str, Any] | None = None
+    response_format: dict[str, Any] | None = None
+    grammar_lazy: bool | None = None
+    grammar_triggers: Annotated[list[dict[str, Any]], Meta(max_length=64)] | None = None
     lora: Annotated[list[LoraScale], Meta(max_length=1024)] | None = None
     # fields of later releases: a value that asks for something is refused by name
-    grammar: Any = None
-    json_schema: Any = None
     n_probs: Any = None
 
 
@@ -70,4 +74,3 @@ class OpenAIFields(SamplingFields, kw_only=True):
     n: Annotated[int, Meta(ge=1, le=128)] | None = None
     max_tokens: Annotated[int, Meta(ge=-1, le=INT32)] | None = None
     logprobs: Any = None
-    response_format: dict[str, Any] | None = None

@@ -3,6 +3,7 @@
 import json
 
 import openai
+import pydantic
 import pytest
 from conftest import FakeEngine, make_context
 from test_sockets import running
@@ -100,3 +101,12 @@ def test_a_named_tool_is_called(tiny):
         model="x", input="Hello!", tools=[WEATHER], tool_choice=choice, temperature=0, max_output_tokens=200
     )
     assert [item.name for item in response.output if item.type == "function_call"] == ["get_weather"]
+
+
+def test_parse_gives_the_callers_own_type(tiny):
+    class City(pydantic.BaseModel):
+        capital: bool
+        letters: int
+
+    response = tiny.responses.parse(model="x", input="Oslo", text_format=City, temperature=0, max_output_tokens=200)
+    assert isinstance(response.output_parsed, City)

@@ -130,12 +130,12 @@ def main() -> None:
     result: dict = {
         "command": "python benchmarks/embeddings.py --llama-cpp FOLDER --minilm FOLDER "
         f"--pairs {arguments.pairs} --threads {arguments.threads} --types {arguments.types}",
-        "llama_server": "llama.cpp 0c1e57098 (llama-cpp-python 0.3.36), -ub 2048 -b 2048, flash attention auto",
+        "llama_server": "llama.cpp 0c1e57098 (llama-cpp-python 0.3.36); both servers: -np 4 -c 2048, defaults else",
         "machine": platform.machine(),
         "python": platform.python_version(),
         "items_per_second": {},
     }
-    flags = ["-t", arguments.threads, "-tb", arguments.threads, "-np", "4", "-c", "2048", "-b", "2048", "-ub", "2048"]
+    flags = ["-t", arguments.threads, "-tb", arguments.threads, "-np", "4", "-c", "2048"]
     with tempfile.TemporaryDirectory() as folder:
         files = make_files(arguments, Path(folder))
         for kind, some in loads().items():

@@ -155,16 +155,24 @@ class Engine:
 
     def warm_up(self) -> None:
         """Run some prefill and decode steps before `start`: kernels get compiled, weights get into memory."""
-        prompt = (0,) * min(32, self.options.n_seq - 1)
-        if self.generates:
+        if not self.generates:
+            self.warm_up_embeddings()
+        else:
+            prompt = (0,) * min(32, self.options.n_seq - 1)
             draft = SpeculativeParams(n_max=2, n_min=0, p_min=0.0)
             for n_predict in range(4, 4 + min(2, self.options.n_running)):  # decode of two sequences, then of one
                 request = GenerationRequest(
                     prompt, n_predict=n_predict, ignore_eos=True, cache_prompt=False, speculative=draft
                 )
                 self.submit(request)
-        else:
-            self.embed(EmbeddingRequest((prompt, (0,)), "cls"))
+            self._finish_warming()
+
+    def warm_up_embeddings(self) -> None:
+        """The same for texts to embed."""
+        self.embed(EmbeddingRequest(((0,) * min(32, self.max_embedding_tokens - 1), (0,)), "cls"))
+        self._finish_warming()
+
+    def _finish_warming(self) -> None:
         while self._n_open > 0:
             self.step()
         self._stepper.reset_figures()

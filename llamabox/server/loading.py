@@ -50,6 +50,8 @@ def load_served(settings: ServerSettings) -> Served:
     if settings.warmup:
         log.info("warming up; the first start after an installation compiles kernels, which takes up to a minute")
         engine.warm_up()
+        if engine.generates and settings.embeddings.embeddings:
+            engine.warm_up_embeddings()
     engine.start()
     return Served(
         alias=settings.alias if settings.alias is not None else Path(settings.path).stem,

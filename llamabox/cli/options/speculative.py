@@ -92,7 +92,6 @@ SPECULATIVE = Group(
             (Choice(*POOLINGS),),
             help="pooling type for embeddings, use model default if unspecified",
             env="LLAMA_ARG_POOLING",
-            now=frozenset(POOLINGS),
             note="one of none, mean, cls, last, rank",
         ),
     ),

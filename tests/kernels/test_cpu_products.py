@@ -4,7 +4,7 @@ import threading
 
 import numpy as np
 import pytest
-from op_cases import FLOATS, FUSED, TILED, matrix, normal, values_of
+from op_cases import FLOATS, FUSED, TILED, matrix, nmse, normal, values_of
 
 from llamabox.kernels import open_backend
 
@@ -21,6 +21,15 @@ def test_a_row_gives_the_same_bits_alone_as_among_others(ops, type_name):
     alone = np.concatenate([ops.linear(x[t : t + 1], weight, bias) for t in range(40)])
     for rows in (7, 40, 300):
         np.testing.assert_array_equal(ops.linear(x[:rows], weight, bias)[:40], alone[:rows])
+
+
+@pytest.mark.parametrize("type_name", ["Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1"])
+@pytest.mark.parametrize("width", [32, 96, 128, 160, 384, 544])
+def test_rows_that_end_in_the_first_half_of_a_unit_give_the_same_bits_too(ops, type_name, width):
+    weight, x, bias = matrix(type_name, 37, width), normal(3, 7, width), normal(4, 37)
+    alone = np.concatenate([ops.linear(x[t : t + 1], weight, bias) for t in range(7)])
+    np.testing.assert_array_equal(ops.linear(x, weight, bias), alone)
+    assert nmse(x.astype(np.float64) @ values_of(weight).T + bias, alone) <= 1e-4
 
 
 @pytest.mark.parametrize("type_name", FUSED)

@@ -232,6 +232,8 @@ alternate_i16x16 = _shuffler(2, i16x16, [i + 16 * (i % 2) for i in range(16)])  
 even_f32x8 = _shuffler(2, f32x8, range(0, 16, 2))
 odd_f32x8 = _shuffler(2, f32x8, range(1, 16, 2))
 interleave_low = _shuffler(2, f32x8, [i // 2 + 8 * (i % 2) for i in range(8)])  # a0 b0 a1 b1 ...
+low_halves = _shuffler(2, f32x8, [0, 1, 2, 3, 8, 9, 10, 11])
+high_halves = _shuffler(2, f32x8, [4, 5, 6, 7, 12, 13, 14, 15])
 interleave_high = _shuffler(2, f32x8, [4 + i // 2 + 8 * (i % 2) for i in range(8)])  # a4 b4 a5 b5 ...
 
 
@@ -441,6 +443,22 @@ def _reducer(vector, scalar, combine):
 
 
 sum_f32 = _reducer(f32x8, types.float32, lambda b, x, y: b.fadd(x, y))
+
+
+@intrinsic
+def sums_of_halves(typing, a):
+    """The sums of the first and of the last four lanes, each as (0 + 2) + (1 + 3): sum_f32's order from there on."""
+
+    def code(context, builder, sig, args):
+        v = args[0]
+        for distance in (2, 1):
+            v = builder.fadd(v, _shuffle(builder, v, v, [i ^ distance for i in range(8)]))
+        sums = [builder.extract_element(v, I32(0)), builder.extract_element(v, I32(4))]
+        return context.make_tuple(builder, sig.return_type, sums)
+
+    return signature(types.UniTuple(types.float32, 2), f32x8), code
+
+
 sum_i32 = _reducer(i32x8, types.int32, lambda b, x, y: b.add(x, y))
 largest_i32 = _reducer(i32x8, types.int32, lambda b, x, y: b.select(b.icmp_signed(">", x, y), x, y))
 largest_f32 = _reducer(f32x8, types.float32, lambda b, x, y: b.select(b.fcmp_ordered(">", x, y), x, y))

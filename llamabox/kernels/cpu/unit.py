@@ -19,6 +19,7 @@ from llamabox.kernels.cpu.simd import (
     fma,
     inline,
     load_f32x8,
+    load_i8x16,
     load_i8x32,
     load_i16x16,
     load_i64,
@@ -190,6 +191,22 @@ def whole_unit(fmt, p, groups, spare):
     for i in range(length & ~7, length, 2):
         store(spare + i, load_u16(p + i))
     return spare
+
+
+@inline
+def doubled_unit(fmt, p, groups, spare):
+    """A copy in `spare` of a unit of at most 4 groups, which stand in its first half and again in its second."""
+    whole_unit(fmt, p, groups, spare)
+    whole_unit(fmt, p, groups, spare + 4 * fmt.group_bytes)
+    return spare
+
+
+@inline
+def mix_activations(xa, xb, mixed):
+    """Units of activations that end after 4 groups: those of xa in the first half of `mixed`, of xb in the second."""
+    for i in range(0, X_UNIT, 32):
+        store(mixed + i, load_i8x16(xa + i))
+        store(mixed + i + 16, load_i8x16(xb + i))
 
 
 @inline

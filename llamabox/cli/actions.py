@@ -1,6 +1,7 @@
 """The options that print something and exit: --help, --version, --system-info, --list-devices."""
 
 from llamabox import __version__
+from llamabox.cli.completion import bash_completion
 from llamabox.cli.options import Table, help_text
 
 
@@ -21,4 +22,10 @@ def do_action(action: str, table: Table, usage: str) -> int:
         from llamabox.cli.devices import print_devices
 
         print_devices()
+    elif action == "cache_list":
+        from llamabox.cli.hub import print_cached
+
+        print_cached()
+    elif action == "completion_bash":
+        print(bash_completion(table), end="")
     return 0

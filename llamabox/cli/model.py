@@ -27,7 +27,8 @@ OTHERS = (
     "action verbosity log_colors model device gpu_layers main_gpu split_mode tensor_split kv_offload flash_attn "
     "override_kv ctx_size n_predict escape cache_type_k cache_type_v mlock mmap special "
     "backend lora control_vectors control_vector_layer_range load_mode check_tensors override_tensor cpu_moe n_cpu_moe "
-    "n_cpu_ffn op_offload no_host log_disable log_file log_jsonl log_prefix log_timestamps"
+    "n_cpu_ffn op_offload no_host hf_repo hf_file hf_token offline log_disable log_file log_jsonl log_prefix "
+    "log_timestamps"
 ).split()
 LOCAL = (*OTHERS, *SAMPLING, *GRAMMAR, *ROPE, *PLACED)
 
@@ -36,10 +37,18 @@ OWN_VALUE = {"yarn_orig_ctx": 0, "yarn_ext_factor": -1.0}  # RoPE options -> the
 
 
 def model_path(options: Options) -> Path:
-    """The file of -m, or the tiny chat model that ships with llamabox.
+    """The file of -m or -hf, or the tiny chat model that ships with llamabox.
 
-    Errors:  OptionError when -m names no file
+    Errors:  OptionError when -m names no file, or -hf no model
     """
+    if options.given("hf_repo"):
+        if options.given("model"):
+            raise OptionError(f"{options.source('model')} and {options.source('hf_repo')}: found both, expected one")
+        from llamabox.cli.hub import hub_model
+
+        return hub_model(options)
+    if options.given("hf_file"):
+        raise OptionError(f"{options.source('hf_file')}: found no -hf, which names the repository")
     return file_of(options, "model") if options.given("model") else tiny_chat_path()
 
 

@@ -83,7 +83,7 @@ def server_settings(options: Options) -> "ServerSettings":
                 parse=not options.skip_chat_parsing,
             ),
         ),
-        alias=options.alias,
+        alias=options.alias if options.alias is not None else options.hf_repo,
         load=load_arguments(options),
         host=options.host,
         port=options.port,

@@ -222,6 +222,8 @@ WITHOUT_EFFECT = {
     "context_shift": "a full context always ends the text",
     "escape": "parse_options applies it to --dry-sequence-breaker",
     "action": "main() has done it",
+    "hf_token": "read beside -hf, which takes the place of -m: see test_hub.py",
+    "offline": "likewise",
 }
 
 

@@ -7,6 +7,7 @@ from llamabox.cli.options.parsers import FALSE_WORDS, TRUE_WORDS, Choice, Intege
 from llamabox.cli.options.server import NO_GPU
 
 SAYS_SO = "accepted; a line at the start says what it means here"
+INSTALL = "pip install 'llamabox[hub]'"
 LOAD_MODES = {  # -> memory-map, lock
     "auto": (True, False),
     "mmap": (True, False),
@@ -21,6 +22,21 @@ def load_mode(text: str) -> tuple[bool, bool]:
     if text not in LOAD_MODES:
         raise ValueError(f"one of {', '.join(LOAD_MODES)}")
     return LOAD_MODES[text]
+
+
+def hf_repo(text: str) -> str:
+    """owner/repo or owner/repo:quant."""
+    word = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9_])?"
+    if not re.fullmatch(rf"{word}/{word}(:{word})?", text) or ".." in text or len(text) > 200:
+        raise ValueError("owner/repo or owner/repo:quant")
+    return text
+
+
+def hf_file(text: str) -> str:
+    """A GGUF file inside a repository."""
+    if not text.endswith(".gguf") or "\\" in text or any(part in ("", ".", "..") for part in text.split("/")):
+        raise ValueError("the path of a .gguf file inside the repository")
+    return text
 
 
 def on_off(text: str) -> bool:
@@ -53,6 +69,55 @@ def url_prefix(text: str) -> str:
         raise ValueError("a path that begins with / and does not end with one, such as /llm")
     return text
 
+
+ACTIONS = (
+    Option(
+        "action",
+        "-cl, --cache-list",
+        action="cache_list",
+        default="",
+        help="print the models that -hf has in its cache, and exit",
+    ),
+    Option(
+        "action",
+        "--completion-bash",
+        action="completion_bash",
+        default="",
+        help="print a script with which bash completes these options, and exit",
+    ),
+)
+
+HUB = (
+    Option(
+        "hf_repo",
+        "-hf, -hfr, --hf-repo OWNER/REPO[:QUANT]",
+        (hf_repo,),
+        help="Hugging Face model repository; without QUANT its Q4_K_M, else its Q8_0, else its first GGUF file",
+        env="LLAMA_ARG_HF_REPO",
+        note=f"instead of -m; needs {INSTALL}; downloads go to huggingface_hub's cache, and are resumed",
+    ),
+    Option(
+        "hf_file",
+        "-hff, --hf-file FILE",
+        (hf_file,),
+        help="Hugging Face model file, whatever QUANT says",
+        env="LLAMA_ARG_HF_FILE",
+    ),
+    Option(
+        "hf_token",
+        "-hft, --hf-token TOKEN",
+        (Text("a token"),),
+        help="Hugging Face access token (default: value from HF_TOKEN environment variable)",
+        env="HF_TOKEN",
+    ),
+    Option(
+        "offline",
+        "--offline",
+        default=False,
+        help="offline mode: forces use of cache, prevents network access",
+        env="LLAMA_ARG_OFFLINE",
+    ),
+)
 
 GENERATION = (
     Option(
@@ -260,4 +325,4 @@ HTTP = (
     ),
 )
 
-LLAMA_SERVER = Group("llama-server", GENERATION + WEIGHTS + LOGS + HTTP)
+LLAMA_SERVER = Group("llama-server", ACTIONS + HUB + GENERATION + WEIGHTS + LOGS + HTTP)

@@ -3,10 +3,19 @@
 import json
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 
 from llamabox.chat.errors import TemplateError
 from llamabox.chat.formats.tools import Tool
 from llamabox.engine.constrain import GrammarError, json_schema_lark
+
+MAX_KEPT, MAX_KEPT_LENGTH = 256, 2**14  # schemas, and characters of one
+
+
+@lru_cache(MAX_KEPT)
+def _kept(schema: str) -> str:
+    """The expression of a schema; a client sends the same tools again and again."""
+    return json_schema_lark(json.loads(schema))
 
 
 def quoted(text: str) -> str:
@@ -52,22 +61,28 @@ class Lark:
 
     def schema(self, schema: dict) -> str:
         """The JSON values that a schema allows. Raises TemplateError for a schema that cannot be followed."""
+        written = json.dumps(schema, ensure_ascii=False)
         try:
-            return self.rule("json", json_schema_lark(schema))
+            expression = _kept(written) if len(written) < MAX_KEPT_LENGTH else json_schema_lark(schema)
         except GrammarError as error:
             raise TemplateError(f"a JSON schema: {error}") from error
+        return self.rule("json", expression)
 
     def arguments(self, tool: Tool) -> str:
         return self.schema(dict(tool.schema))
 
-    def until(self, end: str) -> str:
-        """Any text up to the first `end`, with it.
+    def until(self, end: str, least: int = 0, most: int | None = None) -> str:
+        """Any text of that many characters up to the first `end`, with it.
 
         Where the vocabulary has a control token in `end`, it is no text and so in no regular expression: it ends the
         text by itself. Otherwise the first alternative is over as soon as `end` is there.
         """
-        lazy, free = self.rule("text[lazy]", f"/(.|\\n)*{regex(end)}/"), self.rule("free", "/(.|\\n)+/")
-        return f"( {lazy} | {free}? {quoted(end)} )"
+        times = "*" if (least, most) == (0, None) else f"{{{least},{'' if most is None else most}}}"
+        lazy = self.rule("text[lazy]", f"/(.|\\n){times}{regex(end)}/")
+        if most == 0:
+            return f"( {lazy} | {quoted(end)} )"
+        free = self.rule("free", f"/(.|\\n){'+' if times == '*' else times.replace('{0,', '{1,')}/")
+        return f"( {lazy} | {free}{'' if least else '?'} {quoted(end)} )"
 
     def source(self, start: str) -> str:
         """The grammar whose sentences are those of an expression."""

@@ -123,7 +123,7 @@ class TaggedCalls(MarkedCalls):
             return sequence(start, lark.schema(tool.parameter_schema(key)), text(self.value_end))
         values = tool.texts(key)
         if values is None:
-            return sequence(start, lark.until(self.value_end))
+            return sequence(start, lark.until(self.value_end, *(tool.lengths(key) if types == {STRING} else (0, None))))
         return sequence(start, choice(map(text, values)), text(self.value_end))
 
 

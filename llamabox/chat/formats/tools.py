@@ -7,6 +7,7 @@ from functools import cached_property
 
 from llamabox.chat.formats.json_text import to_json
 
+MAX_COUNT = 1000  # characters; a grammar's cost grows with it
 DEFINITIONS = ("$defs", "definitions")
 STRING = "string"
 TYPES_OF_VALUES = {
@@ -49,8 +50,16 @@ class Tool:
     def texts(self, parameter: str) -> list[str] | None:
         """The texts that a parameter may be, None when it may be any."""
         schema = self.properties[parameter]
+        if not isinstance(schema, Mapping):
+            return None
         values = [schema["const"]] if "const" in schema else schema.get("enum")
         return [value for value in values if isinstance(value, str)] if isinstance(values, list) and values else None
+
+    def lengths(self, parameter: str) -> tuple[int, int | None]:
+        """How many characters a text parameter may have: at least and, unless None, at most."""
+        least, most = (self.properties[parameter].get(key) for key in ("minLength", "maxLength"))
+        least = least if _is_count(least) else 0
+        return least, max(most, least) if _is_count(most) else None
 
     def value(self, parameter: str, text: str) -> str:
         """The JSON text of a parameter's value that was written without quotes."""
@@ -96,6 +105,11 @@ def tools_of(descriptions: Sequence[Mapping] | None) -> Tools:
 
 
 EMPTY: Mapping = {"type": "object", "properties": {}}
+
+
+def _is_count(value: object) -> bool:
+    """Whether it is a number of characters that a grammar can count."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MAX_COUNT
 
 
 def _types(schema: object, root: Mapping, depth: int) -> frozenset[str]:

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from llamabox.chat.formats.tools import tools_of
-from tests.chat.formats.support import calls_of, parse, prepare, tool
+from tests.chat.formats.support import accepts, calls_of, parse, prepare, tool
 
 SCHEMA = {
     "text": {"type": "string"},
@@ -63,3 +63,29 @@ def test_a_name_that_begins_like_another_is_not_that_one():
     ) == [("add_more", {"a": "x"})]
     unknown = "<tool_call>adding\n</tool_call>"
     assert parse(glm, unknown)["content"] == unknown
+
+
+@pytest.mark.parametrize("template", ["Qwen3-Coder", "GLM-4.6"])
+@pytest.mark.parametrize(
+    ("schema", "right", "wrong"),
+    [
+        ({"minLength": 2, "maxLength": 3}, ("ab", "a\nb"), ("", "a", "abcd")),
+        ({"minLength": 2}, ("ab", "abcdef"), ("a",)),
+        ({"maxLength": 2}, ("", "ab"), ("abc",)),
+        ({"maxLength": 0}, ("",), ("a",)),
+        ({"enum": ["red", "green"]}, ("red",), ("blue", "", "redgreen")),
+        ({"maxLength": 10**9, "minLength": True}, ("", "abc"), ()),
+    ],
+)
+def test_texts_in_tags_are_constrained_by_their_schema(template, schema, right, wrong):
+    chat = prepare(template, (tool("f", text={"type": "string", **schema}),), tool_choice="required")
+
+    def call(text: str) -> str:
+        if template == "GLM-4.6":
+            return f"<tool_call>f\n<arg_key>text</arg_key>\n<arg_value>{text}</arg_value>\n</tool_call>"
+        return f"<tool_call>\n<function=f>\n<parameter=text>\n{text}\n</parameter>\n</function>\n</tool_call>"
+
+    for text in right:
+        assert accepts(chat, call(text)), text
+        assert calls_of(parse(chat, call(text))) == [("f", {"text": text})]
+    assert not any(accepts(chat, call(text)) for text in wrong)

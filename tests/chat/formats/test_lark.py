@@ -4,6 +4,7 @@ import pytest
 
 from llamabox.chat import TemplateError
 from llamabox.engine.constrain import Grammar
+from llamabox.engine.constrain.compiling import grammar_lark
 from llamabox.engine.constrain.matching import build_matcher
 from llamabox.engine.constrain.vocabulary import Vocabulary
 from tests.chat.formats.support import TOOLS, prepare, published, tool
@@ -15,7 +16,9 @@ def follows(lark: str, text: str, marks: tuple[str, ...], control: bool) -> bool
     """Whether a text, in which these marks are tokens of their own, is a sentence; other characters are bytes."""
     pieces = [*BYTES, *(mark.encode() for mark in marks), b"<eos>"]
     special = range(256, 256 + len(marks)) if control else ()
-    matcher = build_matcher(Grammar("lark", lark), Vocabulary(pieces, special, [len(pieces) - 1]))
+    vocabulary = Vocabulary(pieces, special, [len(pieces) - 1])
+    compiled = grammar_lark(Grammar("lark", lark), vocabulary.token_id, vocabulary.special_texts)
+    matcher = build_matcher(compiled, vocabulary)
     ids: list[int] = []
     while text:
         mark = next((mark for mark in marks if text.startswith(mark)), None)

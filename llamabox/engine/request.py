@@ -104,6 +104,7 @@ class GenerationRequest:
     post_sampling_probs  they are those that the samplers left, not those of the logits
     prompt_logprobs  the prompt's own tokens are told too, in PromptEvents; needs n_probs, and cache_prompt off
     return_progress  PromptEvents while the prompt is computed
+    timings_per_token  TextEvents tell of the time so far
     n_indent, t_max_predict_ms  see LineLimits
     id_slot     the slot to run in, of more than there are the remainder; -1: any
     n_keep      tokens of the prompt that a context shift keeps at the front; -1: all
@@ -134,6 +135,7 @@ class GenerationRequest:
     n_discard: int = 0
     n_cache_reuse: int = 0
     tokens_per_second: float | None = None
+    timings_per_token: bool = False
     n_indent: int = 0
     t_max_predict_ms: int = 0
     speculative: SpeculativeParams = SpeculativeParams()
@@ -203,11 +205,13 @@ class TextEvent:
     """More text, whole UTF-8 characters (possibly ""), and the tokens that came with it.
 
     Text that may begin a stop text is held back; its tokens are not.  probs: one for each token, when n_probs is set
+    timings: so far, when timings_per_token is set
     """
 
     text: str
     tokens: tuple[int, ...]
     probs: tuple[TokenProbs, ...] = ()
+    timings: Timings | None = None
 
 
 @dataclass(frozen=True)

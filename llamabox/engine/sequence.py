@@ -172,7 +172,8 @@ class Sequence:
         text, limited = self._limits.push(text, 1e3 * (now - self._first_token_s))
         self.has_new_line = self.has_new_line or "\n" in text
         told = () if probs is None else (replace(probs, n_chars=self._output.n_chars - n_before),)
-        self.generation.put(TextEvent(text, (token,), told))
+        timings = self._timings() if self.request.timings_per_token else None
+        self.generation.put(TextEvent(text, (token,), told, timings))
         full = self.is_full and self._shifting is None
         if token in self._end_ids:
             self.finish("eos")
@@ -203,10 +204,15 @@ class Sequence:
         self.generation.put(PromptEvent(self.n_prompt, self.n_cached, n_done, elapsed_ms, probs))
 
     def _send_finish(self, reason: str, stopping_word: str, truncated: bool) -> None:
+        truncated, timings = truncated or self.n_discarded > 0, self._timings()
+        event = FinishEvent(reason, stopping_word, self.n_prompt, self.n_predicted, truncated, timings, self.slot)
+        self.generation.put(event)
+
+    def _timings(self) -> Timings:
         now = time.monotonic()
         first = self._first_token_s if self.n_predicted > 0 else now
         n_done = self.n_prompt if self.n_predicted > 0 else min(self.n_computed, self.n_prompt)
-        timings = Timings(
+        return Timings(
             n_cached=self.n_cached,
             n_prompt=max(n_done - self.n_cached, 0),
             prompt_ms=1e3 * (first - self._admitted_s) if self._admitted_s > 0 else 0.0,
@@ -215,6 +221,3 @@ class Sequence:
             n_drafted=self.n_drafted,
             n_accepted=self.n_accepted,
         )
-        truncated = truncated or self.n_discarded > 0
-        event = FinishEvent(reason, stopping_word, self.n_prompt, self.n_predicted, truncated, timings, self.slot)
-        self.generation.put(event)

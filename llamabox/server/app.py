@@ -10,7 +10,7 @@ from llamabox.server.context import ServerContext
 from llamabox.server.errors import handle_error
 from llamabox.server.middleware import RequestId
 from llamabox.server.resources.chat import ApplyTemplate, ChatCompletions, ChatInputTokens
-from llamabox.server.resources.completions import Completion, Completions
+from llamabox.server.resources.completions import Completion, Completions, Infill
 from llamabox.server.resources.embeddings import EmbeddingsResource, NativeEmbeddings
 from llamabox.server.resources.info import Health, MetricsText, Models, Props, Root
 from llamabox.server.resources.loras import LoraAdapters
@@ -36,6 +36,7 @@ def create_app(context: ServerContext) -> falcon.App:
     _both(app, "/chat/completions", ChatCompletions(context))
     _both(app, "/chat/completions/input_tokens", ChatInputTokens(context))
     app.add_route("/v1/completions", Completions(context))
+    app.add_route("/infill", Infill(context))
     for path in ("/completion", "/completions"):
         app.add_route(path, Completion(context))
     app.add_route("/v1/embeddings", EmbeddingsResource(context))

@@ -1,8 +1,10 @@
 """A server on a fake engine: words instead of a model, so that HTTP alone is under test."""
 
+import codecs
 import queue
 import threading
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 
 import falcon.testing
 import numpy as np
@@ -42,6 +44,7 @@ class BytesTokenizer:
 
     n_vocab, bos, eos, sep = 256, 1, 2, 3
     add_bos, add_eos, add_sep = True, True, False
+    fim: dict[str, int] = {}
 
     def encode(self, text, add_special=True, parse_special=False):
         return list(text.encode())
@@ -51,6 +54,10 @@ class BytesTokenizer:
 
     def piece(self, id, special=True):
         return bytes([id])
+
+    def stream(self, special=False, shown=frozenset()):
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        return SimpleNamespace(push=lambda id: decoder.decode(bytes([id])), flush=lambda: decoder.decode(b"", True))
 
 
 class FakeGeneration:

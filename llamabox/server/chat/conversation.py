@@ -42,9 +42,9 @@ class Conversation:
     begun: tuple[Delta, ...]
     streams_begun: bool
 
-    def choice(self, index: int) -> ChatChoice:
-        """What one answer is written to."""
-        return ChatChoice(index, self.parsed.parser(), self.begun, self.streams_begun)
+    def choice(self, index: int, logprobs: bool, sampled: bool) -> ChatChoice:
+        """What one answer is written to.  logprobs, sampled: see ChatChoice"""
+        return ChatChoice(index, self.parsed.parser(), self.begun, self.streams_begun, logprobs, sampled)
 
     def constrain(self, request: GenerationRequest) -> GenerationRequest:
         """The engine's request with all that the format needs: its grammar, stops, markers and thinking budget."""

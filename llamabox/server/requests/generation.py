@@ -8,10 +8,10 @@ from typing import Any
 from llamabox.engine import GenerationRequest, SpeculativeParams
 from llamabox.server.requests.defaults import Defaults
 from llamabox.server.requests.grammar import response_grammar
-from llamabox.server.requests.later import refuse_later
+from llamabox.server.requests.probs import wanted_probs
 from llamabox.server.requests.sampling import sampling_params
 from llamabox.server.requests.texts import stops
-from llamabox.server.schemas import OpenAIFields, SamplingFields
+from llamabox.server.schemas import SamplingFields
 
 
 def generation_requests(
@@ -21,9 +21,8 @@ def generation_requests(
 
     Errors:  BadRequest and NotSupported, naming the field
     """
-    refuse_later(body)
     sampling = sampling_params(body, defaults.sampling, tokenizer)
-    n = body.n if isinstance(body, OpenAIFields) and body.n is not None else 1
+    n, n_probs = choices_of(body), wanted_probs(body)
     if n > 1 and sampling.seed is None:
         sampling = replace(sampling, seed=randbits(31))
     request = GenerationRequest(
@@ -35,12 +34,27 @@ def generation_requests(
         special=defaults.special,
         cache_prompt=defaults.cache_prompt if body.cache_prompt is None else body.cache_prompt,
         grammar=response_grammar(body, defaults.grammar),
+        n_probs=n_probs,
+        post_sampling_probs=body.post_sampling_probs is True,
+        return_progress=body.return_progress is True and body.stream is True,
+        timings_per_token=body.timings_per_token is True,
+        n_indent=0 if body.n_indent is None else body.n_indent,
+        t_max_predict_ms=0 if body.t_max_predict_ms is None else body.t_max_predict_ms,
         lora=_lora(body),
         request_id=request_id,
         speculative=_speculative(body, defaults.speculative),
     )
     seed = sampling.seed
     return [request] + [replace(request, sampling=replace(sampling, seed=seed + i)) for i in range(1, n)]
+
+
+def choices_of(body: SamplingFields) -> int:
+    """How many answers to each prompt are made: n of them are told, or with best_of fewer."""
+    for name in ("best_of", "n", "n_cmpl"):
+        value = getattr(body, name, None)
+        if value is not None:
+            return value
+    return 1
 
 
 def _lora(body: SamplingFields) -> tuple[tuple[int, float], ...] | None:

@@ -61,8 +61,10 @@ def start_chat(context: ServerContext, body: ChatBody, req: falcon.Request) -> t
         conversation.constrain(request)
         for request in generation_requests(body, prompt, context.defaults, model.tokenizer, req.context.id)
     ]
-    choices = [conversation.choice(i) for i in range(len(requests))]
-    return ChatFormat(model.alias, choices, includes_usage(body)), context.run(requests, req)
+    told = requests[0].n_probs is not None, requests[0].post_sampling_probs
+    choices = [conversation.choice(i, *told) for i in range(len(requests))]
+    format = ChatFormat(model.alias, choices, includes_usage(body), body.return_progress is True)
+    return format, context.run(requests, req)
 
 
 def prompt_of(context: ServerContext, body: ChatBody) -> tuple[Conversation, list[int]]:

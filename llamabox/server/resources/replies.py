@@ -39,7 +39,7 @@ def reply_stream(
     resp.stream = EventStream(running, chunks, id, ping_s, framing)
 
 
-def reply_whole(resp: falcon.Response, running: Running, whole: Callable[[Running], dict[str, Any]]) -> None:
+def reply_whole(resp: falcon.Response, running: Running, whole: Callable[[Running], Any]) -> None:
     try:
         resp.media = whole(running)
     finally:

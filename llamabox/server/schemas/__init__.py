@@ -2,7 +2,7 @@
 absent. Every body is exported here."""
 
 from llamabox.server.schemas.chat import ChatBody
-from llamabox.server.schemas.completions import CompletionBody, CompletionsBody
+from llamabox.server.schemas.completions import CompletionBody, CompletionsBody, InfillBody, NativeFields
 from llamabox.server.schemas.embeddings import EmbeddingsBody, NativeEmbeddingBody, RerankBody
 from llamabox.server.schemas.sampling import LoraScale, OpenAIFields, SamplingFields, StreamOptions
 from llamabox.server.schemas.tokens import DetokenizeBody, TokenizeBody
@@ -12,6 +12,8 @@ __all__ = [
     "CompletionBody",
     "CompletionsBody",
     "DetokenizeBody",
+    "InfillBody",
+    "NativeFields",
     "EmbeddingsBody",
     "LoraScale",
     "NativeEmbeddingBody",

@@ -4,7 +4,9 @@ from typing import Annotated
 
 from msgspec import Meta
 
-INT32 = 2**31 - 1
+INT32, INT64 = 2**31 - 1, 2**63 - 1
+MAX_CHOICES, MAX_PROBS = 128, 1000
+Choices = Annotated[int, Meta(ge=1, le=MAX_CHOICES)]
 Count = Annotated[int, Meta(ge=-1, le=INT32)]
 Natural = Annotated[int, Meta(ge=0, le=INT32)]
 Share = Annotated[float, Meta(ge=0, le=1)]

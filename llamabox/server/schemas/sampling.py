@@ -5,7 +5,19 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from llamabox.server.schemas.bounds import INT32, Count, Natural, NotNegative, Penalty, Positive, Share, Text
+from llamabox.server.schemas.bounds import (
+    INT32,
+    INT64,
+    MAX_PROBS,
+    Choices,
+    Count,
+    Natural,
+    NotNegative,
+    Penalty,
+    Positive,
+    Share,
+    Text,
+)
 
 
 class StreamOptions(msgspec.Struct):
@@ -25,7 +37,13 @@ class SamplingFields(msgspec.Struct, kw_only=True):
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     sse_ping_interval: Count | None = None
+    return_progress: bool | None = None
+    timings_per_token: bool | None = None
+    n: Choices | None = None
+    n_cmpl: Choices | None = None
     n_predict: Annotated[int, Meta(ge=-2, le=INT32)] | None = None
+    n_indent: Natural | None = None
+    t_max_predict_ms: Annotated[int, Meta(ge=-1, le=INT64)] | None = None
     stop: str | list[str] | None = None
     ignore_eos: bool | None = None
     cache_prompt: bool | None = None
@@ -58,6 +76,8 @@ class SamplingFields(msgspec.Struct, kw_only=True):
     speculative_n_min: Natural | None = msgspec.field(default=None, name="speculative.n_min")
     speculative_p_min: Share | None = msgspec.field(default=None, name="speculative.p_min")
     logit_bias: dict[str, Annotated[float, Meta(ge=-1e9, le=1e9)] | bool] | list[Any] | None = None
+    n_probs: Annotated[int, Meta(ge=0, le=MAX_PROBS)] | None = None
+    post_sampling_probs: bool | None = None
     # what the answer has to be
     grammar: Text | None = None
     json_schema: dict[str, Any] | None = None
@@ -65,12 +85,8 @@ class SamplingFields(msgspec.Struct, kw_only=True):
     grammar_lazy: bool | None = None
     grammar_triggers: Annotated[list[dict[str, Any]], Meta(max_length=64)] | None = None
     lora: Annotated[list[LoraScale], Meta(max_length=1024)] | None = None
-    # fields of later releases: a value that asks for something is refused by name
-    n_probs: Any = None
 
 
 class OpenAIFields(SamplingFields, kw_only=True):
     model: str | None = None
-    n: Annotated[int, Meta(ge=1, le=128)] | None = None
     max_tokens: Annotated[int, Meta(ge=-1, le=INT32)] | None = None
-    logprobs: Any = None

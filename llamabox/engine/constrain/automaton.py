@@ -5,6 +5,7 @@ lexeme B can go on with a character that may also follow A, greed would go on wi
 Repetitions count as endless ones here, and all lexemes as possible everywhere, which can only find more to cut.
 """
 
+import time
 from bisect import bisect_left
 
 from llamabox.engine.constrain.follow import Follow, lexemes_of
@@ -25,7 +26,7 @@ from llamabox.engine.constrain.nodes import (
 )
 from llamabox.engine.constrain.regular import Regular
 
-MAX_CLASSES, MAX_POSITIONS, MAX_LINKS, MAX_STATES = 2000, 50_000, 300_000, 10_000
+MAX_CLASSES, MAX_POSITIONS, MAX_LINKS, MAX_STATES = 2000, 20_000, 300_000, 10_000
 Conflicts = set[Node]
 
 
@@ -127,8 +128,11 @@ class Positions:
             self.after[position] |= after
 
 
-def find_conflicts(rules: dict[str, Cut], bodies: Rules, regular: Regular, followed: bool) -> Conflicts:
+def find_conflicts(
+    rules: dict[str, Cut], bodies: Rules, regular: Regular, followed: bool, deadline: float
+) -> Conflicts:
     """Nodes of lexemes that have to be cut smaller; none: the lexemes are right.  rules: those of a CutGrammar"""
+    check_time(deadline)
     nodes = lexemes_of(rules)
     largest = {node for node in nodes if not isinstance(node, (Chars, Except))}
     total = sum(regular.size(node) for node in nodes)
@@ -144,14 +148,20 @@ def find_conflicts(rules: dict[str, Cut], bodies: Rules, regular: Regular, follo
         return largest
     masks = [union(positions.masks, first) for first in firsts]
     follow = Follow(rules, nodes, masks, classes.all if followed else 0)
-    found = _run(positions, set().union(*firsts), follow.after)
+    found = _run(positions, set().union(*firsts), follow.after, deadline)
     wrong = largest if found is None else {nodes[owner] for owner in found}
     if wrong and not wrong & largest:
         raise GrammarError("it is too complex: its parts cannot be told apart")
     return wrong & largest
 
 
-def _run(positions: Positions, start: set[int], following: list[int]) -> set[int] | None:
+def check_time(deadline: float) -> None:
+    """Errors:  GrammarError when it is past"""
+    if time.monotonic() > deadline:
+        raise GrammarError("it is too complex: it takes too long to tell its parts apart")
+
+
+def _run(positions: Positions, start: set[int], following: list[int], deadline: float) -> set[int] | None:
     """The numbers of the lexemes to cut; None when there are too many states to tell."""
     wrong: set[int] = set()
     seen: set[frozenset[int]] = set()
@@ -161,6 +171,7 @@ def _run(positions: Positions, start: set[int], following: list[int]) -> set[int
         if state in seen:
             continue
         seen.add(state)
+        check_time(deadline)
         if len(seen) > MAX_STATES:
             return wrong or None
         ahead = set().union(*(positions.after[p] for p in state))

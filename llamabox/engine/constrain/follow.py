@@ -1,6 +1,7 @@
 """What may come after each lexeme of a grammar: the FIRST and FOLLOW sets of parsing, as masks of character classes."""
 
 from llamabox.engine.constrain.nodes import Alt, Cut, Lexeme, Node, Ref, Repeat, Seq, Token
+from llamabox.engine.constrain.rule_order import inner_first, references
 
 
 class Follow:
@@ -16,8 +17,9 @@ class Follow:
         self._first_of_lexeme = first
         self._users: dict[str, set[str]] = {name: set() for name in rules}
         for name, node in rules.items():
-            for used in _references(node):
+            for used in references(node):
                 self._users[used].add(name)
+        self._inner_first = inner_first(rules)
         self._firsts = dict.fromkeys(rules, 0)
         self._empties = dict.fromkeys(rules, False)
         self._find_firsts()
@@ -28,11 +30,13 @@ class Follow:
     def _find_firsts(self) -> None:
         changed = set(self._rules)
         while changed:
-            name = changed.pop()
-            found = self._first(self._rules[name])
-            if found != (self._firsts[name], self._empties[name]):
-                self._firsts[name], self._empties[name] = found
-                changed |= self._users[name]
+            for name in self._inner_first:
+                if name in changed:
+                    changed.discard(name)
+                    found = self._first(self._rules[name])
+                    if found != (self._firsts[name], self._empties[name]):
+                        self._firsts[name], self._empties[name] = found
+                        changed |= self._users[name]
 
     def _first(self, node: Cut) -> tuple[int, bool]:
         """(classes that it may begin with, whether it may be empty)"""
@@ -60,8 +64,10 @@ class Follow:
     def _find_follows(self) -> None:
         self._changed = set(self._rules)
         while self._changed:
-            name = self._changed.pop()
-            self._walk(self._rules[name], self._follows[name])
+            for name in reversed(self._inner_first):
+                if name in self._changed:
+                    self._changed.discard(name)
+                    self._walk(self._rules[name], self._follows[name])
 
     def _walk(self, node: Cut, after: int) -> None:
         """after: what may come after this node."""
@@ -97,12 +103,3 @@ def lexemes_of(rules: dict[str, Cut]) -> list[Node]:
             elif isinstance(node, (Seq, Alt)):
                 waiting += node.items
     return list(found)
-
-
-def _references(node: Cut) -> set[str]:
-    if isinstance(node, Ref):
-        return {node.name}
-    if isinstance(node, (Lexeme, Token)):
-        return set()
-    items = (node.item,) if isinstance(node, Repeat) else node.items
-    return set().union(*map(_references, items))

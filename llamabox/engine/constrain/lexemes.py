@@ -6,6 +6,7 @@ what follows it. Pieces that fail (see automaton.find_conflicts) are cut smaller
 nothing can fail. A grammar that is one regular expression as a whole needs no cutting: nothing follows it.
 """
 
+import time
 from dataclasses import dataclass
 from functools import cache
 
@@ -28,8 +29,9 @@ from llamabox.engine.constrain.nodes import (
     character,
 )
 from llamabox.engine.constrain.regular import Regular
+from llamabox.engine.constrain.rule_order import inner_first
 
-MAX_ROUNDS = 200
+MAX_ROUNDS, MAX_S = 200, 1.0
 
 
 @dataclass(frozen=True)
@@ -47,12 +49,14 @@ def cut(rules: Rules, followed: bool) -> CutGrammar:
     Errors:  GrammarError when it takes too long to cut
     """
     rules = without_dead(rules)
+    inner_first(rules)  # its bounds hold before anything is written out
     cutter = _Cutter(rules)
     if not followed and cutter.regular.measure(Ref("root")) is not None:
         return CutGrammar({"root": cutter.lexeme(rules["root"])}, rules, cutter.regular)
+    deadline = time.monotonic() + MAX_S
     for _ in range(MAX_ROUNDS):
         found = cutter.cut_rules()
-        wrong = find_conflicts(found, rules, cutter.regular, followed)
+        wrong = find_conflicts(found, rules, cutter.regular, followed, deadline)
         if not wrong:
             return CutGrammar(found, rules, cutter.regular)
         cutter.split |= wrong

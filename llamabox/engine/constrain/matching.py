@@ -8,6 +8,7 @@ from llamabox.engine.constrain.nodes import GrammarError
 from llamabox.engine.constrain.vocabulary import Vocabulary
 
 OPTIONS_MARK = "%llguidance"
+MAX_LENGTH = 500_000  # of a grammar in Lark
 
 
 def build_matcher(lark: str, vocabulary: Vocabulary) -> llguidance.LLMatcher:
@@ -15,6 +16,8 @@ def build_matcher(lark: str, vocabulary: Vocabulary) -> llguidance.LLMatcher:
 
     Errors:  GrammarError
     """
+    if len(lark) > MAX_LENGTH:
+        raise GrammarError(f"it is too large: found {len(lark)} characters of Lark, expected at most {MAX_LENGTH}")
     if OPTIONS_MARK not in lark:
         lark = f'{OPTIONS_MARK} {{"no_forcing": true}}\n{lark}'  # any tokens may spell a text that is certain to come
     source = llguidance.LLMatcher.grammar_from_lark(lark)

@@ -1,6 +1,7 @@
 """Which parts of a grammar are regular expressions: those that never lead back to themselves and name no token."""
 
 from llamabox.engine.constrain.nodes import Alt, Chars, Except, Node, Ref, Repeat, Rules, Seq, Text, Token
+from llamabox.engine.constrain.rule_order import references
 
 MAX_SIZE, MAX_NESTING = 20_000, 60  # characters and levels that one regular expression may have, rules written out
 
@@ -80,13 +81,3 @@ class Regular:
                     left[user] -= 1
                     if left[user] == 0:
                         ready.append(user)
-
-
-def references(node: Node) -> set[str]:
-    """The names of the rules that a node refers to itself."""
-    if isinstance(node, Ref):
-        return {node.name}
-    if isinstance(node, (Chars, Text, Token)):
-        return set()
-    items = (node.item,) if isinstance(node, (Repeat, Except)) else node.items
-    return set().union(*map(references, items))

@@ -10,7 +10,7 @@ from collections.abc import Generator
 from dataclasses import dataclass
 
 from llamabox.chat.formats.calls import MarkedCalls, copy_arguments, expect_object
-from llamabox.chat.formats.json_text import JsonCopy
+from llamabox.chat.formats.json_text import JsonCopy, read_text, to_json
 from llamabox.chat.formats.lark import Lark, choice, sequence, text
 from llamabox.chat.formats.parser import Output
 from llamabox.chat.formats.reader import MismatchError, Reader, Reading, TextEndError
@@ -103,6 +103,9 @@ class CallReader:
     def _arguments(self) -> Reading:
         if self._started or self._waiting is not None:
             raise MismatchError
+        if (yield from self._reader.char()) in ('"', "'"):
+            self._waiting = [(yield from self._quoted())]
+            return
         yield from expect_object(self._reader)
         if self._name and (self._keys.id is None or self._id):
             self._started = True
@@ -111,6 +114,15 @@ class CallReader:
         else:
             self._waiting = []
             yield from JsonCopy(self._waiting.append).copy(self._reader)
+
+    def _quoted(self) -> Generator[None, None, str]:
+        """Arguments that some models write as a string, as OpenAI's API has them."""
+        parts: list[str] = []
+        yield from read_text(self._reader, parts.append)
+        written = to_json("".join(parts))
+        if written is None or not written.lstrip().startswith("{"):
+            raise MismatchError
+        return written
 
     def _text(self, limit: int) -> Generator[None, None, str]:
         """A JSON string, which has to be a short one."""

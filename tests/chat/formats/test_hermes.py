@@ -59,6 +59,14 @@ def test_arguments_may_come_first_and_in_python():
     assert calls_of(parse(prepare(QWEN25), text)) == [("get_weather", {"city": 'O"slo', "x": True})]
 
 
+def test_arguments_may_be_a_string():
+    text = '<tool_call>\n{"name": "get_weather", "arguments": "{\\"city\\": \\"Oslo\\"}"}\n</tool_call>'
+    assert calls_of(parse(prepare(QWEN25), text)) == [("get_weather", {"city": "Oslo"})]
+    for wrong in ('"Oslo"', '"[1]"', '"{"', '""'):
+        text = f'<tool_call>\n{{"name": "get_weather", "arguments": {wrong}}}\n</tool_call>'
+        assert parse(prepare(QWEN25), text)["content"] == text
+
+
 def test_without_tools_or_with_choice_none_a_call_is_content():
     for options in ({"tools": ()}, {"tool_choice": "none"}):
         message = parse(prepare(QWEN25, **options), OSLO)

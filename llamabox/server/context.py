@@ -34,6 +34,7 @@ class Served:
     meta: dict[str, Any]  # for /v1/models: n_vocab, n_ctx_train, n_embd, n_params, size
     loras: tuple[Lora, ...] = ()
     loras_settable: bool = False  # by POST /lora-adapters
+    tags: tuple[str, ...] = ()  # what the owner of the server calls it besides
     generates: bool = True  # False: a model that gives embeddings and no text
     embeddings: Embeddings = Embeddings()
 

@@ -64,6 +64,7 @@ def load_served(settings: ServerSettings) -> Served:
         meta=model_meta(model),
         loras=model.model.loras,
         loras_settable=settings.lora_init_without_apply,
+        tags=settings.tags,
         generates=engine.generates,
         embeddings=embeddings,
     )

@@ -65,3 +65,9 @@ def test_requests_that_say_nothing_get_the_server_s_ignore_eos_and_stop(context,
     context.defaults = replace(context.defaults, ignore_eos=True, stop=("###",))
     assert (asked().ignore_eos, asked().stop) == (True, ("###",))
     assert (asked(ignore_eos=False).ignore_eos, asked(stop=["a"]).stop, asked(stop=[]).stop) == (False, ("a",), ())
+
+
+def test_tags_are_told_with_the_model(context, client):
+    assert client.simulate_get("/v1/models").json["data"][0]["tags"] == []
+    context.model = replace(context.model, tags=("chat", "small"))
+    assert client.simulate_get("/v1/models").json["data"][0]["tags"] == ["chat", "small"]

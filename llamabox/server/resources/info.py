@@ -51,7 +51,7 @@ class Models:
 
     def _entry(self, model: Served) -> dict[str, Any]:
         entry = {"id": model.alias, "object": "model", "created": self._context.started, "owned_by": "llamabox"}
-        return {**entry, "meta": {**model.meta, "n_ctx": model.n_ctx}}
+        return {**entry, "tags": list(model.tags), "meta": {**model.meta, "n_ctx": model.n_ctx}}
 
 
 def _as_ollama(name: str) -> dict[str, Any]:

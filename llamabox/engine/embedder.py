@@ -121,7 +121,8 @@ class Embedder:
         kind = pieces[0].embedding.request.pooling
         want = wanted_rows(self._model, kind)
         step = make_step([Rows(0, piece.n_rows, (), want) for piece in pieces], None, self._model.causal)
-        hidden = self._model.hidden(np.concatenate([piece.tokens for piece in pieces]), step)
+        adapters = [piece.embedding.adapters for piece in pieces]
+        hidden = self._model.hidden(np.concatenate([piece.tokens for piece in pieces]), step, adapters)
         return pool_batch(self._model, hidden, [p.n_rows if want == "all" else 1 for p in pieces], kind)
 
     def _compute_chunk(self, long: "LongText", most: int) -> int:
@@ -181,7 +182,8 @@ class LongText:
         last = self._at + len(chunk) == len(self._tokens)
         needed = self._want == "all" or (self._want == "first" and self._at == 0) or (self._want == "last" and last)
         rows = Rows(self._at, len(chunk), self._table, self._want if needed else "last")
-        hidden = self._model.ops.to_numpy(self._model.hidden(chunk, make_step([rows], self._cache)))
+        step = make_step([rows], self._cache)
+        hidden = self._model.ops.to_numpy(self._model.hidden(chunk, step, [self.piece.embedding.adapters]))
         if needed:
             self._rows.append(hidden)
         self._at += len(chunk)

@@ -6,13 +6,17 @@ from collections.abc import Callable
 import numpy as np
 
 from llamabox.engine.request import EmbeddingRequest
+from llamabox.models import AdapterSet
 
 
 class Embedding:
-    """The answer to one EmbeddingRequest. `wait` for it in any thread; cancel it from any."""
+    """The answer to one EmbeddingRequest. `wait` for it in any thread; cancel it from any.
 
-    def __init__(self, request: EmbeddingRequest, on_cancel: Callable[[], None]):
-        self.request = request
+    adapters  what its texts run with
+    """
+
+    def __init__(self, request: EmbeddingRequest, on_cancel: Callable[[], None], adapters: AdapterSet = ()):
+        self.request, self.adapters = request, adapters
         self.cancelled = False
         self._on_cancel = on_cancel
         self._vectors: list[np.ndarray | None] = [None] * len(request.texts)

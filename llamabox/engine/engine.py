@@ -76,7 +76,7 @@ class Engine:
                  EngineBusyError when the queue is full
         """
         check_embedding(request, self.model, self.max_embedding_tokens)
-        embedding = Embedding(request, self._wake.set)
+        embedding = Embedding(request, self._wake.set, self.loras.chosen(None))
         self._enter(self._embedding_inbox, embedding)
         return embedding
 

@@ -19,8 +19,10 @@ from llamabox.engine import (
     RequestError,
     SamplingParams,
 )
+from llamabox.kernels import Rows, make_step
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "conformance"))
+import adapters  # noqa: E402
 import logits  # noqa: E402
 
 LENGTHS = (1, 5, 17, 30, 3, 29, 2)
@@ -107,6 +109,20 @@ def test_embeddings_and_text_share_the_engine(load):
     beside, vectors = generate(engine, embed=True)
     assert beside == alone
     assert logits.nmse([model.embed(text, "last") for text in TEXTS[:1]], vectors[:1]) <= 1e-5  # its cache is f16
+
+
+def test_texts_run_with_the_adapters_that_are_set(tmp_path):
+    path, loras, _ = adapters.make(adapters.CASES["llama-two"], tmp_path)
+    model = llamabox.load(path, backend="numpy", n_ctx=256, lora=[file for file, _ in loras])
+    engine = make(model, lora_scales=(0.0, 0.0))
+    long = tuple(j * j % 100 for j in range(60))  # more than a step
+    bare = run(engine, EmbeddingRequest((TEXTS[3], long), "last"))[0]
+    engine.loras.set({1: 1.0})
+    adapted = run(engine, EmbeddingRequest((TEXTS[3], long), "last"))[0]
+    step = make_step([Rows(0, len(TEXTS[3]), (), "last")], None)
+    alone = model.model.hidden(np.array(TEXTS[3], np.int32), step, [((1, 1.0),)])
+    assert logits.nmse(alone[0], adapted[0]) <= 1e-11
+    assert all(logits.nmse(a, b) > 1e-3 for a, b in zip(bare, adapted, strict=True))
 
 
 def test_an_encoder_has_no_text_and_says_so(load):

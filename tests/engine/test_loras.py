@@ -4,10 +4,19 @@ import math
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import llamabox
-from llamabox.engine import Engine, EngineOptions, FinishEvent, GenerationRequest, RequestError, SamplingParams
+from llamabox.engine import (
+    EmbeddingRequest,
+    Engine,
+    EngineOptions,
+    FinishEvent,
+    GenerationRequest,
+    RequestError,
+    SamplingParams,
+)
 from llamabox.engine.loras import LoraScales
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "conformance"))
@@ -70,6 +79,26 @@ def test_scales_that_are_set_for_all_concern_requests_that_name_none(model):
     assert one.loras.scales == (0.0, 1.0)
     assert run(one, None)[0][0] == run(engine(model), ((1, 1.0),))[0][0]
     assert run(one, ((0, 1.0),))[0][0] == first
+
+
+@pytest.mark.parametrize("n_ubatch", [512, 16])
+def test_embeddings_are_made_with_the_adapters_that_are_set_for_all(model, n_ubatch):
+    """n_ubatch 16: the text is longer than a step."""
+
+    def vector(one):
+        embedding = one.embed(EmbeddingRequest((PROMPT,), "mean"))
+        while (vectors := embedding.wait(0)) is None:
+            one.step()
+        return vectors[0]
+
+    one = engine(model, (0.0, 1.0), n_ubatch=n_ubatch)
+    first = vector(one)
+    one.loras.set({})
+    assert np.abs(vector(one) - first).max() > 1e-2
+    model.lora_scales = (0.0, 1.0)
+    assert np.allclose(first, model.embed(PROMPT, "mean"), atol=1e-3)
+    one.loras.set({1: 1.0})
+    assert np.array_equal(vector(one), first)
 
 
 def test_the_python_face_takes_adapters_for_a_call(model):

@@ -94,7 +94,7 @@ HUB = (
         (hf_repo,),
         help="Hugging Face model repository; without QUANT its Q4_K_M, else its Q8_0, else its first GGUF file",
         env="LLAMA_ARG_HF_REPO",
-        note=f"instead of -m; needs {INSTALL}; downloads go to huggingface_hub's cache, and are resumed",
+        note=f"instead of -m; needs {INSTALL}; downloads go to huggingface_hub's cache, and survive broken connections",
     ),
     Option(
         "hf_file",

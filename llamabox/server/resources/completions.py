@@ -69,7 +69,7 @@ def reply_native(
             model.alias,
             request,
             model.n_ctx,
-            tokenizer.decode(request.prompt, special=True),
+            b"".join(map(tokenizer.piece, request.prompt)).decode(errors="replace"),
             body.return_tokens is True,
         )
         for i, request in enumerate(requests)

@@ -7,6 +7,7 @@ from llamabox.cli.options import Options
 log = logging.getLogger(__name__)
 
 REMARKS = {
+    "defrag_thold": "KV memory is made of blocks, any of which serves any sequence: there is nothing to defragment",
     "flash_attn": "attention always runs block by block and never holds all scores at once",
     "lazy_mode": "pages of a mapped file are read when they are first used, of every tensor",
     "repack": "weights are read in their own blocks; none is rearranged",

@@ -10,7 +10,7 @@ from llamabox.cli.devices import check_devices
 from llamabox.cli.grammar import grammar_of
 from llamabox.cli.logs import log_as_asked
 from llamabox.cli.model import load_arguments, model_path, rope_arguments, sampling_arguments
-from llamabox.cli.options import ALL_OPTIONS, Options, parse_options
+from llamabox.cli.options import ALL_OPTIONS, OptionError, Options, parse_options
 from llamabox.cli.placement import apply_affinity
 from llamabox.cli.remarks import remark
 from llamabox.cli.speculation import speculation_settings
@@ -38,6 +38,14 @@ def run_serve(options: Options) -> int:
     from llamabox.server.serve import serve
 
     return serve(settings)
+
+
+def slot_folder(options: Options) -> str | None:
+    """--slot-save-path. Errors: OptionError when it is no folder"""
+    path = options.slot_save_path
+    if path is not None and not os.path.isdir(path):
+        raise OptionError(f"{options.source('slot_save_path')} {path}: found no such folder, expected one")
+    return path
 
 
 def template_kwargs(options: Options) -> dict[str, Any]:
@@ -72,6 +80,8 @@ def server_settings(options: Options) -> "ServerSettings":
             stop=options.reverse_prompt,
             cache_prompt=options.cache_prompt,
             ping_s=options.sse_ping_interval,
+            n_keep=options.keep,
+            n_cache_reuse=options.cache_reuse,
             speculative=SpeculativeParams(options.draft_max, options.draft_min, options.draft_p_min),
             chat=ChatDefaults(
                 template_kwargs=template_kwargs(options),
@@ -101,6 +111,11 @@ def server_settings(options: Options) -> "ServerSettings":
         n_batch=options.batch_size,
         n_ubatch=options.ubatch_size,
         continuous=options.cont_batching,
+        kv_unified=options.kv_unified,
+        kv_unified_per_slot=options.kv_unified_per_slot,
+        context_shift=options.context_shift,
+        slot_prompt_similarity=options.slot_prompt_similarity,
+        tokens_per_second=options.tokens_per_second,
         lora_init_without_apply=options.lora_init_without_apply,
         rope_changed=bool(rope_arguments(options)),
         warmup=options.warmup,
@@ -108,6 +123,8 @@ def server_settings(options: Options) -> "ServerSettings":
         chat_template=options.chat_template,
         chat_template_file=options.chat_template_file,
         access=access(options),
-        endpoints=Endpoints(options.metrics, options.infill, options.spm_infill, options.props),
+        endpoints=Endpoints(
+            options.metrics, options.infill, options.spm_infill, options.props, options.slots, slot_folder(options)
+        ),
         embeddings=EmbeddingSettings(options.embeddings, options.rerank, options.pooling, options.embd_normalize),
     )

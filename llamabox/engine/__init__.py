@@ -21,6 +21,7 @@ from llamabox.engine.request import (
     Timings,
     TokenProbs,
 )
+from llamabox.engine.slot_state import SlotFileError, SlotLayout, SlotState, read_state, write_state
 from llamabox.engine.speculation import SpeculationOptions, check_vocabulary
 from llamabox.engine.status import EngineStatus, SequenceStatus, SlotStatus
 
@@ -41,6 +42,9 @@ __all__ = [
     "RequestError",
     "SamplingParams",
     "SequenceStatus",
+    "SlotFileError",
+    "SlotLayout",
+    "SlotState",
     "SlotStatus",
     "SpeculationOptions",
     "SpeculativeParams",
@@ -53,4 +57,6 @@ __all__ = [
     "effective_context",
     "generate",
     "json_schema_lark",
+    "read_state",
+    "write_state",
 ]

@@ -4,11 +4,15 @@ import logging
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import replace
+from typing import Any
 
 from llamabox.engine.checking import check_embedding
 from llamabox.engine.embedder import Embedder
 from llamabox.engine.embedding import Embedding
+from llamabox.engine.errands import Errands
 from llamabox.engine.generation import Generation
 from llamabox.engine.loras import LoraScales
 from llamabox.engine.options import EngineOptions
@@ -16,11 +20,13 @@ from llamabox.engine.preparing import Preparation
 from llamabox.engine.request import (
     EmbeddingRequest,
     EngineBusyError,
+    FinishEvent,
     GenerationRequest,
     RequestError,
     SpeculativeParams,
 )
 from llamabox.engine.sequence import Sequence
+from llamabox.engine.slot_state import SlotLayout, SlotState
 from llamabox.engine.speculation import SpeculationOptions
 from llamabox.engine.status import EngineStatus, SlotStatus
 from llamabox.engine.stepping import Stepper
@@ -50,6 +56,7 @@ class Engine:
         self._embedder = Embedder(model, options, self._embedded)
         self._inbox: deque[Sequence] = deque()
         self._embedding_inbox: deque[Embedding] = deque()
+        self._errands = Errands()
         self._lock = threading.Lock()  # guards _n_open and _closing
         self._n_open = 0  # requests that have no last event yet
         self._closing = self._aborting = False
@@ -100,6 +107,39 @@ class Engine:
         """Each slot after the last step."""
         return self._stepper.tally.slots
 
+    @property
+    def drafts(self) -> bool:
+        """Whether answers are speculated on."""
+        return self._stepper.drafts
+
+    @property
+    def slot_layout(self) -> SlotLayout:
+        """What a saved slot must agree with; takes a moment the first time."""
+        return self._stepper.slot_actions.layout
+
+    def save_slot(self, id: int) -> Future[SlotState]:
+        """A copy of what a slot holds, once it is idle."""
+        return self._errand(id, lambda: self._stepper.slot_actions.save(id))
+
+    def restore_slot(self, id: int, state: SlotState, moved: bool = False) -> Future[None]:
+        """Fill a slot, once it is idle. moved: for requests with n_cache_reuse"""
+        return self._errand(id, lambda: self._stepper.slot_actions.restore(id, state, moved))
+
+    def erase_slot(self, id: int) -> Future[int]:
+        """Empty a slot, once it is idle -> how many tokens it held."""
+        return self._errand(id, lambda: self._stepper.slot_actions.erase(id))
+
+    def _errand(self, id: int, work: Callable[[], Any]) -> Future:
+        if not 0 <= id < self.options.n_parallel:
+            raise RequestError(f"id_slot: found {id}, expected 0 to {self.options.n_parallel - 1}", "id_slot")
+        slot = self._stepper.scheduler.slots[id]
+        with self._lock:
+            if self._closing:
+                raise EngineBusyError("the engine is closing")
+            future = self._errands.add(lambda: slot.sequence is None, work)
+        self._wake.set()
+        return future
+
     def start(self) -> None:
         """Run steps in a thread of its own until `close`."""
         self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
@@ -124,6 +164,7 @@ class Engine:
             self._thread.join(ABORT_S)
         else:
             self.step()
+            self._errands.refuse()
             self._stepper.close()
 
     def _enter(self, inbox: deque, item: Sequence | Embedding) -> None:
@@ -146,7 +187,8 @@ class Engine:
         while self._embedding_inbox:
             self._embedder.add(self._embedding_inbox.popleft())
         self._embedder.drop(self._aborting)
-        worked = self._stepper.step()
+        ran = self._errands.run()
+        worked = self._stepper.step() or ran
         started = time.monotonic()
         n_rows = self._embedder.step(self._stepper.spare_rows)
         if n_rows > 0:
@@ -177,6 +219,17 @@ class Engine:
             self.step()
         self._stepper.reset_figures()
 
+    def measure_speed(self, n_tokens: int = 16) -> float:
+        """Tokens a second of one answer alone, before `start`."""
+        prompt = (0,) * min(32, self.options.n_seq - 1)
+        request = GenerationRequest(prompt, n_predict=n_tokens + 1, ignore_eos=True, cache_prompt=False)
+        generation = self.submit(request)
+        while self._n_open > 0:
+            self.step()
+        self._stepper.reset_figures()
+        timings = [event for event in generation if isinstance(event, FinishEvent)][-1].timings
+        return (timings.n_predicted - 1) / max(1e-6, timings.predicted_ms / 1e3)
+
     def _run(self) -> None:
         while not (self._closing and self._n_open == 0):
             self._wake.clear()
@@ -189,6 +242,7 @@ class Engine:
                 continue
             if not worked and not (self._closing and self._n_open == 0):
                 self._wake.wait(self._stepper.pause_s)
+        self._errands.refuse()
         self._stepper.close()
 
     def _embedded(self) -> None:

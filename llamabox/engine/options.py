@@ -17,6 +17,7 @@ class EngineOptions:
     n_parallel    sequences that run at once (-np)
     kv_unified    False: n_seq is n_ctx // n_parallel, and there is always room for as many. True: it is n_ctx; when
                   memory is full, the youngest sequence gives way and is computed anew later
+    max_seq       with kv_unified, most tokens of one sequence; 0: n_ctx
     context_shift a full context drops tokens and goes on, where the model allows it; otherwise it ends the answer
     similarity    see Slots
     n_batch, n_ubatch  most rows of one step; the smaller of the two counts (-b, -ub)
@@ -37,6 +38,7 @@ class EngineOptions:
     max_step_s: float = 0.5
     lora_scales: tuple[float, ...] = ()
     kv_unified: bool = False
+    max_seq: int = 0
     context_shift: bool = False
     similarity: float = 0.5
 
@@ -54,13 +56,14 @@ class EngineOptions:
     @property
     def n_seq(self) -> int:
         """Tokens that one sequence may hold, prompt and answer together."""
-        return self.n_ctx if self.kv_unified else self.n_ctx // self.n_parallel
+        if not self.kv_unified:
+            return self.n_ctx // self.n_parallel
+        return min(self.n_ctx, self.max_seq) if self.max_seq > 0 else self.n_ctx
 
     @property
     def n_blocks(self) -> int:
         """Blocks of KV memory: one sequence always fits, and without kv_unified n_parallel of them do."""
-        n_blocks = -(-self.n_seq // BLOCK)
-        return n_blocks if self.kv_unified else self.n_parallel * n_blocks
+        return -(-self.n_ctx // BLOCK) if self.kv_unified else self.n_parallel * -(-self.n_seq // BLOCK)
 
     @property
     def n_running(self) -> int:

@@ -5,7 +5,7 @@ for GET /slots and for saving, restoring and erasing; and it remembers one seque
 n_cache_reuse may take chunks.
 """
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from llamabox.engine.kv_memory import common_prefix
@@ -27,7 +27,7 @@ class Slot:
     sequence: Sequence | None = None
     tokens: list[int] = field(default_factory=list)
     adapters: AdapterSet = ()
-    tree: Hashable = ()
+    tree: tuple[AdapterSet, bool] = ((), False)
     id_task: int = -1
 
     @property

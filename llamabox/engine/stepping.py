@@ -12,6 +12,7 @@ from llamabox.engine.pace import Pace
 from llamabox.engine.request import GenerationError
 from llamabox.engine.scheduler import Scheduler, Work
 from llamabox.engine.sequence import Sequence
+from llamabox.engine.slot_actions import SlotActions
 from llamabox.engine.slots import Slots
 from llamabox.engine.speculation import SpeculationOptions, Speculator
 from llamabox.engine.tally import Tally
@@ -37,6 +38,7 @@ class Stepper:
         self._kv = model.ops.kv_cache(shapes, n_blocks, options.cache_type_k, options.cache_type_v)
         memory = KVMemory(n_blocks, self._kv.copy_block, self._move_cells)
         self.scheduler = Scheduler(memory, options.n_running, Slots(options.n_parallel, options.similarity))
+        self.slot_actions = SlotActions(model, options, self._kv, self.scheduler)
         self._max_rows = min(options.n_batch, options.n_ubatch)
         self._speculator = None
         if speculation is not None:
@@ -75,6 +77,10 @@ class Stepper:
             if not self.scheduler.preempt():
                 self._fail(self.scheduler.running.copy(), GenerationError("KV memory has no room for one sequence"))
             self.scheduler.shift()
+
+    @property
+    def drafts(self) -> bool:
+        return self._speculator is not None
 
     @property
     def pause_s(self) -> float | None:

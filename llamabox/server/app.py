@@ -18,6 +18,7 @@ from llamabox.server.resources.messages import CountTokens, Messages
 from llamabox.server.resources.rerank import PATHS as RERANK_PATHS
 from llamabox.server.resources.rerank import Rerank
 from llamabox.server.resources.responses import Responses, ResponsesInputTokens
+from llamabox.server.resources.slots import SlotActions, Slots
 from llamabox.server.resources.tokens import Detokenize, Tokenize
 
 
@@ -46,6 +47,8 @@ def create_app(context: ServerContext) -> falcon.App:
         app.add_route(path, Rerank(context))
     app.add_route("/props", Props(context))
     app.add_route("/metrics", MetricsText(context))
+    app.add_route("/slots", Slots(context))
+    app.add_route("/slots/{id}", SlotActions(context))
     app.add_route("/lora-adapters", LoraAdapters(context))
     app.add_route("/tokenize", Tokenize(context))
     app.add_route("/detokenize", Detokenize(context))

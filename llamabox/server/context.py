@@ -1,7 +1,7 @@
 """ServerContext: what the resources share. It exists before the model is loaded; `served()` refuses until then."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import falcon
@@ -15,6 +15,7 @@ from llamabox.server.endpoints import Endpoints
 from llamabox.server.errors import NotSupported, Unavailable
 from llamabox.server.metrics import Metrics
 from llamabox.server.requests import Defaults
+from llamabox.server.requests.pace import HEADER, tokens_per_second
 from llamabox.server.running import Running
 
 OPEN, USUAL = Access(), Endpoints()
@@ -35,6 +36,7 @@ class Served:
     loras: tuple[Lora, ...] = ()
     loras_settable: bool = False  # by POST /lora-adapters
     tags: tuple[str, ...] = ()  # what the owner of the server calls it besides
+    tokens_per_second: float | None = None  # of one request; None: no limit
     generates: bool = True  # False: a model that gives embeddings and no text
     embeddings: Embeddings = Embeddings()
 
@@ -73,13 +75,16 @@ class ServerContext:
 
         Errors:  Unavailable, NotSupported, RequestError, EngineBusyError
         """
-        engine = self.served_text().engine
+        model = self.served_text()
+        limit = tokens_per_second(model.tokens_per_second, req.get_header(HEADER))
         self.admission.enter()
         gone = req.env.get("waitress.client_disconnected", _never)
         running = Running([], self.admission, gone, self.metrics, self.defaults.ping_s)
         try:
             for request in requests:
-                running.generations.append(engine.submit(request))
+                if limit is not None:
+                    request = replace(request, tokens_per_second=limit)
+                running.generations.append(model.engine.submit(request))
         except BaseException:
             running.close()
             raise

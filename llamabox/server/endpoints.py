@@ -11,12 +11,15 @@ class Endpoints:
 
     spm_infill  /infill puts the suffix before the prefix
     props       POST /props is allowed
+    slot_save_path  folder of saved slots; None: POST /slots is off
     """
 
     metrics: bool = False
     infill: bool = False
     spm_infill: bool = False
     props: bool = False
+    slots: bool = False
+    slot_save_path: str | None = None
 
 
 def require(is_open: bool, path: str, flag: str) -> None:

@@ -26,6 +26,8 @@ def generation_settings(request: GenerationRequest, n_ctx: int) -> dict[str, Any
     settings["grammar"] = "" if grammar is None else grammar.source
     settings["grammar_lazy"] = grammar is not None and bool(grammar.triggers)
     settings["grammar_triggers"] = [] if grammar is None else [trigger.pattern for trigger in grammar.triggers]
+    names = ("n_keep", "n_discard", "n_cache_reuse", "id_slot")
+    settings |= {name: getattr(request, name) for name in names}
     return settings | {"ignore_eos": request.ignore_eos, "n_ctx": n_ctx}
 
 
@@ -88,6 +90,7 @@ class NativeChoice:
             "index": self._index,
             "content": content,
             "tokens": tokens,
+            "id_slot": event.id_slot,
             "stop": True,
             "model": self._model,
             "tokens_predicted": event.n_predicted,

@@ -30,6 +30,9 @@ class ServerSettings:
     load        keyword arguments of llamabox.load besides the path and n_ctx
     n_ctx       tokens of all sequences together; 0: the model's own context
     n_ctx_chosen  False: n_ctx is only a default, and bows to a smaller context of the model without a warning
+    kv_unified, context_shift, slot_prompt_similarity  see engine.EngineOptions
+    kv_unified_per_slot  most tokens of one request, with kv_unified; 0: all
+    tokens_per_second  most of one request; 0: no limit, -1: what one request alone reaches
     lora_init_without_apply  adapters start with scale 0, and POST /lora-adapters may change that
     n_threads   HTTP threads; -1: enough for n_parallel, the queue and some spare
     api_prefix  what every path begins with
@@ -57,6 +60,11 @@ class ServerSettings:
     n_batch: int = 2048
     n_ubatch: int = 512
     continuous: bool = True
+    kv_unified: bool = False
+    kv_unified_per_slot: int = 0
+    context_shift: bool = True
+    slot_prompt_similarity: float = 0.5
+    tokens_per_second: int = 0
     lora_init_without_apply: bool = False
     rope_changed: bool = False  # then n_ctx may pass the training context
     warmup: bool = True

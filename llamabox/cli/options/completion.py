@@ -22,7 +22,6 @@ TEMPLATE_NAMES = (
     "llama2, llama2-sys, llama2-sys-bos, llama2-sys-strip, llama3, llava, llava-mistral, megrez, minicpm, mistral-v1, "
     "mistral-v3, mistral-v3-tekken, mistral-v7, monarch, openchat, orion, phi3, rwkv-world, vicuna, vicuna-orca, zephyr"
 )
-SLOTS = "slots arrive in a later release"
 
 DEVICES = (
     Option(
@@ -91,7 +90,7 @@ MODEL = (
         "--slot-save-path PATH",
         (path,),
         help="path to save slot kv cache (default: disabled)",
-        later=SLOTS,
+        note="a folder that is there",
     ),
     Option(
         "slot_prompt_similarity",
@@ -100,7 +99,7 @@ MODEL = (
         default=0.5,
         help="how much the prompt of a request must match the prompt of a slot in order to use that slot "
         "(default: 0.50, 0.0 = disabled)",
-        later=SLOTS,
+        note="a slot is a number; prompts are found in the cache whichever slot they get",
     ),
     Option(
         "tokens_per_second",
@@ -109,7 +108,7 @@ MODEL = (
         default=0,
         help="maximum number of tokens per second (default: 0, 0 = disabled, -1 = try to detect)\n"
         "when enabled, limit the request within its X-Request-Tokens-Per-Second HTTP header",
-        later="a limit on tokens per second arrives in a later release",
+        note="the header may only lower it; -1: the speed of one request, measured at start-up",
     ),
 )
 
@@ -215,8 +214,7 @@ CONTEXT = (
         const=False,
         default=True,
         help="disables context shift on infinite text generation (default: disabled)",
-        note="always so in this version: a full context ends the text with finish reason length; "
-        "context shift arrives in a later release",
+        note="a full context then ends the text with finish reason length",
     ),
     Option(
         "n_predict",
@@ -248,7 +246,6 @@ CONTEXT = (
         (Integer(-1),),
         default=0,
         help="number of tokens to keep from the initial prompt (default: 0, -1 = all)",
-        later="context shift arrives in a later release",
     ),
     Option(
         "escape",

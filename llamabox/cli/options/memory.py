@@ -97,7 +97,6 @@ CACHE = (
         default=0,
         help="min chunk size to attempt reusing from the cache via KV shifting (default: 0)",
         env="LLAMA_ARG_CACHE_REUSE",
-        later="reuse by KV shifting arrives in a later release",
     ),
     Option(
         "cache_type_k",
@@ -126,7 +125,8 @@ CACHE = (
         default=0.1,
         help="KV cache defragmentation threshold (default: 0.1, < 0 - disabled)",
         env="LLAMA_ARG_DEFRAG_THOLD",
-        later="defragmentation arrives in a later release; KV memory is made of blocks here and does not fragment",
+        note="no effect, a line in the log says so: KV memory is made of blocks, any of which serves any sequence, so there is "
+        "nothing to defragment",
     ),
     Option(
         "parallel",

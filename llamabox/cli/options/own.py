@@ -1,5 +1,6 @@
 """llamabox: the options that llama-box does not have."""
 
+from llamabox.cli.options.llama_slots import LLAMA_SLOTS
 from llamabox.cli.options.llama_speculative import LLAMA_SPECULATIVE
 from llamabox.cli.options.option import Group, Option
 from llamabox.cli.options.parsers import Choice, Integer, Number
@@ -31,6 +32,7 @@ OWN = Group(
             help="norm of embeddings: -1 none, 0 largest absolute value becomes 32760, 1 taxicab, 2 euclidean,\n"
             "more: that p-norm (default: 2)",
         ),
+        *LLAMA_SLOTS,
         *LLAMA_SPECULATIVE,
     ),
 )

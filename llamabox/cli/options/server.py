@@ -162,7 +162,6 @@ SERVER = Group(
             default=False,
             help="enable slots monitoring endpoint (default: disabled)",
             env="LLAMA_ARG_SLOTS",
-            later="the slots endpoint arrives in a later release",
         ),
         Option(
             "rpc",

@@ -72,6 +72,8 @@ class Props:
             defaults.sampling,
             defaults.n_predict,
             cache_prompt=defaults.cache_prompt,
+            n_keep=defaults.n_keep,
+            n_cache_reuse=defaults.n_cache_reuse,
             speculative=defaults.speculative,
         )
         tokenizer, template = model.tokenizer, model.template
@@ -84,6 +86,7 @@ class Props:
             "model_alias": model.alias,
             "model_path": model.path,
             "modalities": {"vision": False, "video": False, "audio": False},
+            "endpoint_slots": endpoints.slots,
             "endpoint_props": endpoints.props,
             "endpoint_metrics": endpoints.metrics,
             "chat_template": None if template is None else template.source,

@@ -5,6 +5,7 @@ from llamabox.server.schemas.chat import ChatBody
 from llamabox.server.schemas.completions import CompletionBody, CompletionsBody, InfillBody, NativeFields
 from llamabox.server.schemas.embeddings import EmbeddingsBody, NativeEmbeddingBody, RerankBody
 from llamabox.server.schemas.sampling import LoraScale, OpenAIFields, SamplingFields, StreamOptions
+from llamabox.server.schemas.slots import SlotFileBody
 from llamabox.server.schemas.tokens import DetokenizeBody, TokenizeBody
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "OpenAIFields",
     "RerankBody",
     "SamplingFields",
+    "SlotFileBody",
     "StreamOptions",
     "TokenizeBody",
 ]

@@ -47,6 +47,10 @@ class SamplingFields(msgspec.Struct, kw_only=True):
     stop: str | list[str] | None = None
     ignore_eos: bool | None = None
     cache_prompt: bool | None = None
+    n_cache_reuse: Natural | None = None
+    id_slot: Count | None = None
+    n_keep: Count | None = None
+    n_discard: Natural | None = None
     seed: Annotated[int, Meta(ge=-1, le=2**63 - 1)] | None = None
     samplers: list[str] | str | None = None
     temperature: Annotated[float, Meta(ge=0, le=100)] | None = None

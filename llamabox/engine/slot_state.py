@@ -1,9 +1,9 @@
 """What a slot holds, outside the engine: its tokens with their keys and values, and the file that keeps them.
 
 A file is  16 bytes MAGIC;  u32 length of the header;  the header, JSON: fingerprint of the model, cache types, bytes of
-a row of keys and of values of each layer, number of tokens, CRC-32 of what follows;  tokens, int32;  then for each layer
-all rows of keys, all rows of values. Little-endian. Its size follows from the header: anything else is refused before
-memory is taken for it.
+a row of keys and of values of each layer, number of tokens, CRC-32 of what follows;  tokens, int32;  then for each
+layer all rows of keys, all rows of values. Little-endian. Its size follows from the header: anything else is refused
+before memory is taken for it.
 """
 
 import json

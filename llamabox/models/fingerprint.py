@@ -10,8 +10,8 @@ SAMPLE = 64  # bytes of each tensor's beginning, middle and end
 
 
 def fingerprint(model: LoadedModel) -> str:
-    """64 hex digits, of the config (RoPE options with it), each tensor's name, type, shape and samples of its bytes, and
-    the control vectors."""
+    """64 hex digits, of the config (RoPE options with it), each tensor's name, type, shape and samples of its bytes,
+    and the control vectors."""
     digest = hashlib.sha256(f"{model.arch} {model.config!r}".encode())
     for name, tensor in sorted(model.file.tensors.items()):
         digest.update(f"{name} {tensor.type.name} {tensor.shape}".encode())

@@ -8,8 +8,8 @@ LLAMA_SLOTS = (
         "kv_unified",
         "-kvu, --kv-unified",
         default=False,
-        help="any request may use the whole context (-c), not only its share of it (-c / -np); when memory is full, the "
-        "youngest request waits and is computed anew (default: disabled)",
+        help="any request may use the whole context (-c), not only its share of it (-c / -np); when memory is full, "
+        "the youngest request waits and is computed anew (default: disabled)",
         env="LLAMA_ARG_KV_UNIFIED",
         opposites=("-no-kvu", "--no-kv-unified"),
     ),

@@ -125,8 +125,8 @@ CACHE = (
         default=0.1,
         help="KV cache defragmentation threshold (default: 0.1, < 0 - disabled)",
         env="LLAMA_ARG_DEFRAG_THOLD",
-        note="no effect, a line in the log says so: KV memory is made of blocks, any of which serves any sequence, so there is "
-        "nothing to defragment",
+        note="no effect, a line in the log says so: KV memory is made of blocks, any of which serves any sequence, "
+        "so there is nothing to defragment",
     ),
     Option(
         "parallel",

@@ -8,7 +8,7 @@ HEADER = "X-Request-Tokens-Per-Second"
 
 
 def tokens_per_second(limit: float | None, header: str | None) -> float | None:
-    """limit: the server's, None: it has none, and then the header has no say; header: its text, which may only lower it.
+    """limit: the server's; None: it has none, and the header no say.  header: its text, which may only lower the limit
 
     Errors:  BadRequest for a header that is no number above 0
     """

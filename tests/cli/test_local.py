@@ -219,7 +219,6 @@ class Recorder:
 
 WITHOUT_EFFECT = {
     "load_mode": "parse_options applies it to --mmap and --mlock",
-    "context_shift": "a full context always ends the text",
     "escape": "parse_options applies it to --dry-sequence-breaker",
     "action": "main() has done it",
     "hf_token": "read beside -hf, which takes the place of -m: see test_hub.py",

@@ -54,6 +54,11 @@ def test_nothing_given():
         (["-sp"], "special", True),
         (["-ctk", "bf16"], "cache_type_k", "bf16"),
         (["-ctv", "iq4_nl"], "cache_type_v", "iq4_nl"),
+        (["--keep", "-1"], "keep", -1),
+        (["--context-shift"], "context_shift", True),
+        (["-kvu"], "kv_unified", True),
+        (["-no-kvu"], "kv_unified", False),
+        (["-tps", "-1"], "tokens_per_second", -1),
         (["-l", "15043+1", "--logit-bias", "7-2.5"], "logit_bias", ((15043, 1.0), (7, -2.5))),
         (
             ["--override-kv", "a.b=int:-3", "--override-kv=c=str:x=y:z"],
@@ -214,10 +219,6 @@ def test_values(argv, dest, value):
             ["--spec_ngram_mod_n_min=3"],
             "--spec_ngram_mod_n_min is an option of llama-server that llamabox does not have: "
             "of the kinds of n-gram lookup, llamabox has ngram-cache (--lookup-ngram-min)",
-        ),
-        (
-            ["--keep", "5"],
-            "--keep is not available in this version of llamabox: context shift arrives in a later release",
         ),
     ],
     ids=lambda value: " ".join(value)[:40] if isinstance(value, list) else "",

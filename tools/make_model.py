@@ -22,8 +22,10 @@ import materialize  # noqa: E402
 QWEN2_05B = {"n_layer": 24, "n_embd": 896, "n_ff": 4864, "n_head": 14, "n_head_kv": 2, "base": 1e6, "bias": True}
 LLAMA_1B = {"n_layer": 16, "n_embd": 2048, "n_ff": 8192, "n_head": 32, "n_head_kv": 8, "base": 5e5, "bias": False}
 RERANK = {"n_layer": 12, "n_embd": 384, "n_ff": 1536, "n_head": 12}
+QWEN2_DRAFT = {"n_layer": 2, "n_embd": 256, "n_ff": 768, "n_head": 4, "n_head_kv": 2, "base": 1e6, "bias": True}
 SHAPES: dict[str, tuple[str, dict]] = {
     "qwen2-0.5b": ("qwen2", QWEN2_05B),
+    "qwen2-draft": ("qwen2", QWEN2_DRAFT),  # no released model's: small beside the one that it drafts for
     "llama-1b": ("llama", LLAMA_1B),
     "rerank-12x384": ("bert", RERANK),
 }

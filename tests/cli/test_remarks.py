@@ -9,6 +9,7 @@ from llamabox.cli.options import parse_options
 from llamabox.cli.remarks import REMARKS, remark
 
 SAID = {
+    "defrag_thold": ["-dt", "0.2"],
     "flash_attn": ["-fa", "off"],
     "lazy_mode": ["-lzm", "on"],
     "repack": ["--no-repack"],

@@ -110,3 +110,17 @@ def test_infill_needs_tokens_of_the_vocabulary(model):
 def test_infill_is_off_unless_asked(client):
     reply = client.simulate_post("/infill", json=served_completions.INFILLS["plain"])
     assert reply.status_code == 501 and "--infill" in reply.json["error"]["message"]
+
+
+@pytest.mark.parametrize(("flags", "order"), [([], "pre suf"), (["--spm-infill"], "suf pre")])
+def test_suffix_is_the_plain_pattern_of_infill(folder, flags, order):
+    client, engine = client_of(served_embeddings.make(served_completions.MODELS["starcoder"], folder), flags)
+    fim, encode = engine.tokenizer.fim, engine.tokenizer.encode
+    texts = {"pre": encode("def f(", add_special=False), "suf": encode("return x", add_special=False)}
+    ids = [id for part in order.split() for id in (fim[part], *texts[part])] + [fim["mid"]]
+    fields = {"max_tokens": 4, "temperature": 0, "ignore_eos": True}
+    reply = client.simulate_post("/v1/completions", json={"prompt": "def f(", "suffix": "return x", **fields}).json
+    plain = client.simulate_post("/v1/completions", json={"prompt": ids, **fields}).json
+    assert reply["choices"][0]["text"] == plain["choices"][0]["text"] != ""
+    assert reply["usage"]["prompt_tokens"] == len(ids)
+    engine.close()

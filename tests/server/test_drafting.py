@@ -79,6 +79,24 @@ def test_n_gram_lookup(files, tmp_path):
     assert dynamic.stat().st_size > 0
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"grammar": 'root ::= ("abc " | "de, ")+'},
+        {"json_schema": {"type": "array", "items": {"type": "integer"}, "minItems": 8}},
+        {"grammar": 'root ::= ("abc " | "de, ")+', "temperature": 1.0, "seed": 4, "top_k": 0},
+    ],
+    ids=["grammar", "json_schema", "sampled"],
+)
+def test_constrained_answers_are_those_without(files, fields):
+    plain, served = load(files["llama"]), load(files["llama"], path=files["llama"], ngram_min=1)
+    replies = [completion(s, **fields) for s in (plain, served)]
+    assert replies[0]["content"] == replies[1]["content"] and len(replies[0]["content"]) > 10
+    assert replies[1]["timings"]["draft_n"] > replies[1]["timings"]["draft_n_accepted"]
+    for s in (plain, served):
+        s.engine.close()
+
+
 def test_a_draft_model_of_another_vocabulary_is_refused(files):
     with pytest.raises(RequestError, match="draft model: its vocabulary type is gpt2, expected .* llama"):
         load(files["llama"], path=files["other"])

@@ -144,3 +144,15 @@ def test_the_probability_is_the_share_among_the_ten_best():
     best = np.sort(x.astype(np.float64))[-TOP:]
     assert _share(x, x.max()) == pytest.approx(float(np.exp(best[-1]) / np.exp(best).sum()), rel=1e-5)
     assert _share(np.array([3.0, -50.0], np.float32), 3.0) == 1.0
+
+
+def test_a_context_shift_is_followed(caplog):
+    options = {"n_ctx": 128, "n_parallel": 1, "context_shift": True}
+    plain = texts(run(make(**options), [PROMPTS[3]], n_predict=300))
+    for speculation in ({"model": Unsure(7)}, {"ngram_min": 1}):
+        engine = make({**speculation, "n_max": 5, "n_min": 1}, **options)
+        answers = run(engine, [PROMPTS[3]], n_predict=300)
+        assert texts(answers) == plain and len(plain[0]) == 300
+        if "model" in speculation:
+            assert answers[0][1].n_accepted > 100, "drafts go on after the shifts"
+    assert "draft model failed" not in caplog.text

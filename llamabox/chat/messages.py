@@ -23,6 +23,7 @@ from llamabox.chat.capabilities import Capabilities
 from llamabox.chat.errors import TemplateError
 
 REASONING = ("reasoning_content", "thinking", "reasoning")
+CONTINUED_PARTS = "\n\n"  # between the parts of a message that is continued, as in llama.cpp
 DEFAULT_PARAMETERS: Mapping[str, object] = {"type": "object", "properties": {}}
 
 
@@ -53,9 +54,9 @@ def normalise_tools(tools: Sequence[Mapping] | None) -> list[dict] | None:
     return [_tool(tool, f"tools[{i}]") for i, tool in enumerate(tools)]
 
 
-def join_parts(parts: Sequence[Mapping], where: str) -> str:
+def join_parts(parts: Sequence[Mapping], where: str, between: str = "\n") -> str:
     """The text of a content list: its texts, joined by newlines."""
-    return "\n".join(part["text"] for part in _text_parts(parts, where))
+    return between.join(part["text"] for part in _text_parts(parts, where))
 
 
 def _without_nulls(message: Mapping) -> dict:

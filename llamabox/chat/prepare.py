@@ -13,7 +13,7 @@ from llamabox.chat.formats.parser import ChatParser, Output
 from llamabox.chat.formats.reader import Reader, Reading
 from llamabox.chat.formats.thinking import Thinking
 from llamabox.chat.formats.tools import Tools, tools_of
-from llamabox.chat.messages import REASONING, join_parts, normalise_tools
+from llamabox.chat.messages import CONTINUED_PARTS, REASONING, join_parts, normalise_tools
 from llamabox.chat.prompt import PromptTemplate, Variant
 from llamabox.chat.request import ChatRequest, NamedTool, PreparedChat, ThinkingTags
 from llamabox.engine.constrain import Grammar, Trigger
@@ -41,7 +41,7 @@ class _Preparation:
         format, tools, tags, wanted = self._format, self._tools, self._tags, self._request.reasoning_format
 
         def read(reader: Reader, out: Output) -> Reading:
-            if tools and tags is None and format is not GENERIC:
+            if tools and tags is None and format is not GENERIC and not beginning:
                 yield from reader.spaces(None)
             yield from thinking.read(reader, out)
             yield from format.read(reader, out, tools)
@@ -183,7 +183,7 @@ def _parts(message: Mapping, which: bool | str) -> tuple[str | None, str]:
     if not isinstance(thoughts, str):
         raise TemplateError(f"messages: reasoning_content is a {type(thoughts).__name__}, expected text")
     if isinstance(content, list):
-        content = join_parts(content, "messages[-1]")
+        content = join_parts(content, "messages[-1]", CONTINUED_PARTS)
     if not isinstance(content, str):
         raise TemplateError(f"messages: content is a {type(content).__name__}, expected text")
     still = which == "reasoning_content" or (which is True and bool(thoughts) and not content)

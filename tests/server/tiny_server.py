@@ -20,11 +20,9 @@ QWEN3 = (TEMPLATES / "Qwen-Qwen3-0.6B.jinja").read_text(encoding="utf-8")
 @contextmanager
 def tiny_context(**settings):
     """Yields a ServerContext with the model loaded; settings: those of ServerSettings."""
-    defaults = Defaults(SamplingParams())
-    chosen = ServerSettings(
-        str(tiny_chat_path()), defaults, **{"n_parallel": 2, "load": {"backend": "numpy"}, "warmup": False, **settings}
-    )
-    context = ServerContext(Admission(-1, chosen.n_parallel), defaults)
+    own = {"defaults": Defaults(SamplingParams()), "n_parallel": 2, "load": {"backend": "numpy"}, "warmup": False}
+    chosen = ServerSettings(str(tiny_chat_path()), **{**own, **settings})
+    context = ServerContext(Admission(-1, chosen.n_parallel), chosen.defaults)
     context.model = load_served(chosen)
     yield context
     context.model.engine.close(timeout_s=5)

@@ -12,7 +12,7 @@ from llamabox.chat import (
     TemplateError,
     prepare_chat,
 )
-from llamabox.chat.messages import join_parts
+from llamabox.chat.messages import CONTINUED_PARTS, join_parts
 from llamabox.engine import GenerationRequest, Grammar, ThinkingBudget
 from llamabox.engine.constrain import GrammarError
 from llamabox.server.chat.fields import ChatDefaults, Thinking, continuation, refuse_foreign, thinking
@@ -100,7 +100,7 @@ def begun(request: ChatRequest) -> tuple[Delta, ...]:
         return ()
     message = request.messages[-1]
     content, thoughts = message.get("content"), message.get("reasoning_content")
-    text = join_parts(content, "messages") if isinstance(content, list) else content
+    text = join_parts(content, "messages", CONTINUED_PARTS) if isinstance(content, list) else content
     deltas: list[Delta] = [ReasoningDelta(thoughts)] if thoughts and request.reasoning_format != "none" else []
     if text and request.continue_final_message != "reasoning_content":
         deltas.append(ContentDelta(text))

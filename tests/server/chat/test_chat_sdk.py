@@ -6,16 +6,13 @@ import openai
 import pytest
 from conftest import FakeEngine, make_context
 from pydantic import BaseModel
-from test_conversation import QWEN3
 from test_sockets import running
+from tiny_server import QWEN3, tiny_server
 
 from llamabox.assets import tiny_chat_path
 from llamabox.engine import SamplingParams
-from llamabox.server.admission import Admission
-from llamabox.server.context import ServerContext
-from llamabox.server.loading import load_served
+from llamabox.gguf import open_gguf
 from llamabox.server.requests import Defaults
-from llamabox.server.settings import ServerSettings
 
 
 def sdk(port):
@@ -24,13 +21,8 @@ def sdk(port):
 
 @pytest.fixture(scope="module")
 def client():
-    defaults = Defaults(SamplingParams(temperature=0.0))
-    settings = ServerSettings(str(tiny_chat_path()), defaults, n_parallel=2, load={"backend": "numpy"}, warmup=False)
-    context = ServerContext(Admission(-1, settings.n_parallel), defaults)
-    context.model = load_served(settings)
-    with running(context) as port:
+    with tiny_server(defaults=Defaults(SamplingParams(temperature=0.0))) as port:
         yield sdk(port)
-    context.model.engine.close(timeout_s=5)
 
 
 def tool(name, about, parameter):
@@ -148,3 +140,23 @@ def test_thoughts_are_apart_from_the_answer():
         deltas = [chunk.choices[0].delta for chunk in chunks]
         assert "".join(getattr(d, "reasoning_content", None) or "" for d in deltas).strip() == "Hm."
         assert "".join(d.content or "" for d in deltas).strip() == "Yes."
+
+
+def test_a_budget_ends_the_thoughts_of_a_model():
+    own = open_gguf(tiny_chat_path()).metadata["tokenizer.chat_template"]
+    with tiny_server(chat_template=own + "{% if add_generation_prompt %}<think>\n{% endif %}") as port:
+        chat = sdk(port).chat.completions
+
+        def answer(**fields):
+            messages = [{"role": "user", "content": "Tell me a joke."}]
+            reply = chat.create(model="x", messages=messages, max_tokens=40, temperature=0, extra_body=fields)
+            return reply.choices[0].message
+
+        whole = answer().reasoning_content
+        short = answer(thinking_budget_tokens=3).reasoning_content
+        assert whole.startswith(short) and 0 < len(short) < len(whole) // 2
+        assert not hasattr(answer(thinking_budget_tokens=0), "reasoning_content")
+        ended = answer(thinking_budget_tokens=3, reasoning_budget_message=" Enough.")
+        assert ended.reasoning_content == short + " Enough."
+        both = answer(thinking_budget_tokens=3, reasoning_format="deepseek-legacy")
+        assert short in both.content and both.reasoning_content == short

@@ -4,18 +4,17 @@ The engine says what a test puts into its mouth; the template is Qwen3's (Hermes
 """
 
 import json
-from pathlib import Path
 
 import falcon.testing
 import pytest
 from conftest import FakeEngine, make_context
+from tiny_server import QWEN3
 
 from llamabox.engine import ThinkingBudget
 from llamabox.server.app import create_app
 from llamabox.server.chat.fields import ChatDefaults
 
 CHAT = "/v1/chat/completions"
-QWEN3 = (Path(__file__).parents[3] / "conformance/templates/Qwen-Qwen3-0.6B.jinja").read_text()
 USER = {"role": "user", "content": "What is the weather in Oslo?"}
 
 

@@ -83,6 +83,8 @@ def test_chat_reply(client, engine):
     request = engine.generations[0].request
     assert bytes(request.prompt) == b"<user>hi<assistant>"
     assert (request.sampling.temperature, request.n_predict, request.stop) == (0.5, 9, ("X",))
+    post(client, CHAT, chat_body("hi", max_tokens=9, max_completion_tokens=4))
+    assert engine.generations[1].request.n_predict == 4
 
 
 def test_chat_streams_role_text_reason_usage_done(client):

@@ -1,7 +1,7 @@
 """Prompt formats: chat templates, the messages that go into them and the prompts that come out. No HTTP here."""
 
 from llamabox.chat.deltas import ContentDelta, Delta, ReasoningDelta, ToolArguments, ToolCallStart
-from llamabox.chat.errors import TemplateError
+from llamabox.chat.errors import SchemaError, TemplateError
 from llamabox.chat.formats.parser import ChatParser
 from llamabox.chat.named import load_named, named_templates, resolve_template
 from llamabox.chat.prepare import prepare_chat
@@ -19,6 +19,7 @@ __all__ = [
     "PreparedChat",
     "PromptTemplate",
     "ReasoningDelta",
+    "SchemaError",
     "TemplateError",
     "ThinkingTags",
     "ToolArguments",

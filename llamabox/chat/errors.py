@@ -6,3 +6,7 @@ class TemplateError(ValueError):
 
     The message is for the person who sent the conversation: a server answers it with a 400.
     """
+
+
+class SchemaError(TemplateError):
+    """A JSON schema, of a tool or of the answer, that cannot be followed."""

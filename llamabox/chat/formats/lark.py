@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
-from llamabox.chat.errors import TemplateError
+from llamabox.chat.errors import SchemaError
 from llamabox.chat.formats.tools import Tool
 from llamabox.engine.constrain import GrammarError, json_schema_lark
 
@@ -60,12 +60,12 @@ class Lark:
         return key
 
     def schema(self, schema: dict) -> str:
-        """The JSON values that a schema allows. Raises TemplateError for a schema that cannot be followed."""
+        """The JSON values that a schema allows. Raises SchemaError."""
         written = json.dumps(schema, ensure_ascii=False)
         try:
             expression = _kept(written) if len(written) < MAX_KEPT_LENGTH else json_schema_lark(schema)
         except GrammarError as error:
-            raise TemplateError(f"a JSON schema: {error}") from error
+            raise SchemaError(f"a JSON schema: {error}") from error
         return self.rule("json", expression)
 
     def arguments(self, tool: Tool) -> str:

@@ -9,12 +9,12 @@ from llamabox.chat import (
     PreparedChat,
     PromptTemplate,
     ReasoningDelta,
+    SchemaError,
     TemplateError,
     prepare_chat,
 )
 from llamabox.chat.messages import CONTINUED_PARTS, join_parts
 from llamabox.engine import GenerationRequest, Grammar, ThinkingBudget
-from llamabox.engine.constrain import GrammarError
 from llamabox.server.chat.fields import ChatDefaults, Thinking, continuation, refuse_foreign, thinking
 from llamabox.server.chat.format import ChatChoice
 from llamabox.server.chat.messages import check_messages
@@ -80,10 +80,10 @@ def prepare(
             constraints = parsed = prepare_chat(template, bare)
         elif body.parse_tool_calls is False:
             parsed = prepare_chat(template, replace(request, tools=(), tool_choice="none"))
+    except SchemaError as error:  # the schema of the answer itself was looked at before
+        raise BadRequest(f"tools: {error}", "tools") from None
     except TemplateError as error:
         raise BadRequest(f"messages: {error}", "messages") from None
-    except GrammarError as error:  # the schema of the answer itself was looked at before
-        raise BadRequest(f"tools: {error}", "tools") from None
     return Conversation(
         prompt=prepared.prompt,
         constraints=constraints,

@@ -292,6 +292,12 @@ def test_tools_have_a_grammar_of_their_own(server):
     assert server.error(400, tools=TOOLS, grammar="root ::= x")["param"] == "grammar"
 
 
+@pytest.mark.parametrize("schema", [{"type": "nonsense"}, {"type": 5}, {"$ref": "#/x"}])
+@pytest.mark.parametrize("choice", ["auto", "required"])
+def test_a_schema_that_cannot_be_followed_is_named(server, schema, choice):
+    assert server.error(400, tools=[tool("f", a=schema)], tool_choice=choice)["param"] == "tools"
+
+
 def test_what_the_template_refuses_is_a_400():
     engine = FakeEngine()
     context = make_context(engine, template="{{ raise_exception('only one message, please') }}")

@@ -66,3 +66,34 @@ def test_every_body_is_in_the_table():
     without = {"DetokenizeBody", "InfillBody", "SlotFileBody", "TokenizeBody"}  # no numbers, or those of /completion
     assert bodies - GOOD.keys() == without
     assert len(list(numeric_fields())) > 100
+
+
+WHOLE = ["true", "NaN", "1e999", "-1", "-1e300", "1" + "0" * 40, "1.5"]
+REAL = ["true", "NaN", "1e999", "-1e300", "1" + "0" * 40, '"x"']
+INSIDE = [
+    ("/completion", '{"prompt": [%s]}', "prompt", WHOLE),
+    ("/v1/completions", '{"prompt": [%s]}', "prompt", WHOLE),
+    ("/completion", '{"prompt": "hi", "lora": [{"id": %s, "scale": 1}]}', "lora", WHOLE),
+    ("/completion", '{"prompt": "hi", "lora": [{"id": 0, "scale": %s}]}', "lora", REAL),
+    ("/completion", '{"prompt": "hi", "logit_bias": [[%s, 1]]}', "logit_bias", WHOLE),
+    ("/completion", '{"prompt": "hi", "logit_bias": [[65, %s]]}', "logit_bias", REAL),
+    (
+        "/v1/chat/completions",
+        '{"messages": [{"role": "user", "content": "hi"}], "logit_bias": {"65": %s}}',
+        "bias",
+        REAL,
+    ),
+    ("/v1/messages", '{"max_tokens": 5, "messages": [], "thinking": {"budget_tokens": %s}}', "", WHOLE),
+    ("/detokenize", '{"tokens": [%s]}', "tokens", WHOLE),
+    ("/v1/embeddings", '{"input": [%s]}', "input", ["true", "NaN", "1e999", "1.5"]),  # ids: the engine's to check
+]
+
+
+@pytest.mark.parametrize(("path", "body", "field", "values"), INSIDE, ids=[f"{i[0]}-{i[1][:40]}" for i in INSIDE])
+def test_hostile_numbers_inside_lists_and_objects(client, context, engine, path, body, field, values):
+    for text in values:
+        reply = post(client, path, body % text)
+        assert reply.status_code == 400, (text, reply.text)
+        message = reply.json["error"]["message"]
+        assert field in message or "not valid JSON" in message, (text, message)
+    assert engine.generations == [] and context.admission.open == 0

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 SPAN = 1024  # weights are summed by spans before one is looked for
+PIECE = 64  # the largest are looked for among the maxima of pieces
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,9 +48,29 @@ class Candidates:
         """The k largest, in descending order; of equal ones the first."""
         if self.ordered or k >= len(self):
             return self.sort().take(slice(0, k), True)
-        threshold = np.partition(self.logits, len(self) - k)[len(self) - k]
-        index = np.flatnonzero(self.logits >= threshold)  # k, or more when several equal the threshold
+        bound = _below_the(k, self.logits)
+        if bound > -np.inf:
+            index = np.flatnonzero(self.logits >= bound)  # k, or some more
+        else:
+            index = _possible_first(k, self.logits)
         return self.take(index[order(-self.logits[index])[:k]], True)
+
+
+def _below_the(k: int, x: np.ndarray) -> np.float32:
+    """At most the k-th largest of x, and near it: of many values, the k-th largest among the maxima of short pieces."""
+    n_pieces = len(x) // PIECE
+    if k > n_pieces // 4:
+        return np.partition(x, len(x) - k)[len(x) - k]
+    maxima = x[: n_pieces * PIECE].reshape(n_pieces, PIECE).max(axis=1)
+    return np.partition(maxima, n_pieces - k)[n_pieces - k]
+
+
+def _possible_first(k: int, x: np.ndarray) -> np.ndarray:
+    """Indices of all that are not -inf, and of as many others as it takes to make k."""
+    possible = np.flatnonzero(x > -np.inf)
+    if len(possible) >= k:
+        return possible
+    return np.sort(np.concatenate([possible, np.flatnonzero(x == -np.inf)[: k - len(possible)]]))
 
 
 def order(x: np.ndarray) -> np.ndarray:

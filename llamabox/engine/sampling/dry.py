@@ -37,6 +37,8 @@ class Dry:
         self._tokens = np.concatenate([np.array(text, np.int32), room])
         # runs[i]: how many tokens up to i equal as many at the end of the text; the last one's own is never used
         self._runs = np.concatenate([np.array(_runs(text), np.int32), room])
+        self._last_break = (-1, 0)  # index of a breaker's first token; none so far: before the text
+        self._find_break(self._n)
 
     def accept(self, token: int) -> None:
         """The text goes on with this token. O(length of the text), vectorised."""
@@ -50,6 +52,7 @@ class Dry:
             runs[0] = equal[0]
         self._tokens[n] = token
         self._n = n + 1
+        self._find_break(MAX_TAIL_TOKENS + 1)
 
     def apply(self, c: Candidates) -> Candidates:
         """Candidates with penalised logits."""
@@ -78,12 +81,17 @@ class Dry:
 
     def _limit(self, n: int) -> int:
         """How long a repetition may count: the tokens after the last sequence breaker among the last n."""
-        recent = self._tokens[self._n - n : self._n][::-1].tolist()  # the newest first
+        head, n_tail = self._last_break
+        return n if head < self._n - n else self._n - 1 - head - n_tail
+
+    def _find_break(self, n_recent: int) -> None:
+        """Remember the newest token that begins a breaker, and how many more that takes, among the n_recent last."""
+        recent = self._tokens[max(0, self._n - n_recent) : self._n][::-1].tolist()  # the newest first
         for i, head in enumerate(recent):
             tails = [t for t in self._breakers.get(head, ()) if len(t) <= i and list(t) == recent[i - len(t) : i][::-1]]
             if tails:
-                return i - max(len(t) for t in tails)
-        return n
+                self._last_break = self._n - 1 - i, max(len(t) for t in tails)
+                return
 
 
 def _runs(text: Sequence[int]) -> list[int]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from llamabox.engine.sampling.candidates import Candidates, order, softmax
 
-HEAD = 256  # how many of the largest are tried before a whole vocabulary is sorted
+HEADS = (256, 8192)  # how many of the largest are tried before a whole vocabulary is sorted
 TINY, HUGE = 1e-37, 1e37  # temperatures beyond these are taken as these: f32 ends soon after
 
 
@@ -37,10 +37,11 @@ def top_p(c: Candidates, p: float, min_keep: int = 0) -> Candidates:
     if p >= 1:
         return c
     total = np.exp(c.logits - c.logits.max()).sum()
-    head = c.largest(min(HEAD, len(c)))
-    n_kept = max(_reaching(np.exp(head.logits - head.logits[0]) / total, p), min_keep)
-    if n_kept <= len(head) or len(head) == len(c):
-        return head.take(slice(0, n_kept), True)
+    for size in HEADS:
+        head = c.largest(min(size, len(c)))
+        n_kept = max(_reaching(np.exp(head.logits - head.logits[0]) / total, p), min_keep)
+        if n_kept <= len(head) or len(head) == len(c):
+            return head.take(slice(0, n_kept), True)
     negated = -c.logits
     falling = np.sort(negated)  # from the largest on; then in place, since this handles whole vocabularies
     np.subtract(falling[0], falling, out=falling)
@@ -83,7 +84,7 @@ def typ_p(c: Candidates, p: float, min_keep: int = 0) -> Candidates:
     probabilities /= total
     surprise = np.log(total) - shifted  # -log of each probability
     distance = np.abs(surprise - (probabilities * surprise).sum())
-    near = _smallest(distance, min(max(16 * HEAD, min_keep), len(c)))
+    near = _smallest(distance, min(max(16 * HEADS[0], min_keep), len(c)))
     if probabilities[near].sum() <= p:
         near = np.arange(len(c))
     near = near[order(distance[near])]

@@ -219,7 +219,23 @@ def test_sorting_only_a_part_changes_nothing(monkeypatch, name, p, scale):
     x = (np.random.RandomState(4).standard_normal(5000) * scale).astype(np.float32)
     kept = []
     for head in (2, 100, 10**6):
-        monkeypatch.setattr(filters, "HEAD", head)
+        monkeypatch.setattr(filters, "HEADS", (head, 4 * head))
         kept.append(sorted(getattr(filters, name)(Candidates(None, x), p).ids.tolist()))
     assert 0 < len(kept[0]) < 5000
     assert kept[0] == kept[1] == kept[2]
+
+
+@pytest.mark.parametrize("n", [1, 63, 5000, 40_000])
+@pytest.mark.parametrize("kind", ["normal", "ties", "one in a thousand possible", "rising"])
+@pytest.mark.parametrize("k", [1, 40, 3000])
+def test_the_largest_are_those_of_a_stable_sort(n, kind, k):
+    rng = np.random.RandomState(n)
+    x = {
+        "normal": lambda: rng.standard_normal(n),
+        "ties": lambda: rng.randint(0, 5, n),
+        "one in a thousand possible": lambda: np.where(rng.rand(n) < 1e-3, rng.standard_normal(n), -np.inf),
+        "rising": lambda: np.arange(n),
+    }[kind]().astype(np.float32)
+    found = Candidates(None, x).largest(min(k, n))
+    expected = np.argsort(-x, kind="stable")[: min(k, n)]
+    assert found.ids.tolist() == expected.tolist() and found.ordered

@@ -77,7 +77,11 @@ def main() -> int:
     model = llamabox.load(args.model)
     engine = Engine(model.model, tokenizer, EngineOptions(n_ctx=1024))
     decode(engine, None, 8)
-    result: dict = {"command": " ".join(["python", *sys.argv]), "n_vocab": tokenizer.n_vocab, "grammars": {}}
+    result: dict = {
+        "command": " ".join(["python", sys.argv[0], *(Path(word).name for word in sys.argv[1:])]),
+        "n_vocab": tokenizer.n_vocab,
+        "grammars": {},
+    }
     for name, grammar in GRAMMARS.items():
         decode(engine, grammar, 8)
         pairs = [(decode(engine, None, args.tokens), decode(engine, grammar, args.tokens)) for _ in range(args.rounds)]

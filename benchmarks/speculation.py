@@ -107,7 +107,7 @@ def main() -> None:
         "machine": platform.machine(),
         "cpus": os.cpu_count(),
         "python": platform.python_version(),
-        "command": " ".join(["python", *sys.argv]),
+        "command": " ".join(["python", sys.argv[0], *(Path(word).name for word in sys.argv[1:])]),
         "files": {Path(f).name: Path(f).stat().st_size for f in (args.model, args.draft)},
         "sequences": {n: compare(engines, n, args.tokens, args.rounds) for n in sequences},
     }

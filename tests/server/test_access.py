@@ -2,7 +2,7 @@
 
 import falcon.testing
 import pytest
-from conftest import FakeEngine, make_context
+from server_fakes import FakeEngine, make_context
 
 from llamabox.server.access import Access, Cors
 from llamabox.server.app import create_app

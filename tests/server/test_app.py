@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import falcon.testing
 import pytest
-from conftest import make_context
+from server_fakes import make_context
 
 from llamabox.engine import SpeculativeParams, Timings
 from llamabox.logs import request_id

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import openai
 import pytest
-from conftest import FakeEngine, make_context
+from server_fakes import FakeEngine, make_context
 
 from llamabox.server.app import create_app
 from llamabox.server.sockets import HTTPServer

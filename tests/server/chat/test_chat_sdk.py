@@ -4,8 +4,8 @@ import json
 
 import openai
 import pytest
-from conftest import FakeEngine, make_context
 from pydantic import BaseModel
+from server_fakes import FakeEngine, make_context
 from test_sockets import running
 from tiny_server import QWEN3, tiny_server
 

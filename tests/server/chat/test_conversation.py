@@ -7,7 +7,7 @@ import json
 
 import falcon.testing
 import pytest
-from conftest import FakeEngine, make_context
+from server_fakes import FakeEngine, make_context
 from tiny_server import QWEN3
 
 from llamabox.engine import ThinkingBudget

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import falcon.testing
 import pytest
-from conftest import make_context
 from prometheus_client.parser import text_string_to_metric_families
+from server_fakes import make_context
 
 from llamabox.assets import tiny_chat_path
 from llamabox.engine import EngineStatus, SamplingParams

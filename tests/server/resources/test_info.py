@@ -2,7 +2,7 @@
 
 import falcon.testing
 import pytest
-from conftest import make_context
+from server_fakes import make_context
 
 from llamabox.server.app import create_app
 from llamabox.server.endpoints import Endpoints

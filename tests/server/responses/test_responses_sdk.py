@@ -5,7 +5,7 @@ import json
 import openai
 import pydantic
 import pytest
-from conftest import FakeEngine, make_context
+from server_fakes import FakeEngine, make_context
 from test_sockets import running
 from tiny_server import QWEN3, tiny_server
 

@@ -28,16 +28,9 @@ def level_of(verbosity: int) -> int:
     return {0: logging.INFO, -1: logging.WARNING}.get(verbosity, logging.ERROR)
 
 
-def set_up_logging(verbosity: int = 0, colors: bool | str = False, stream: TextIO | None = None) -> None:
-    """Send the log of llamabox and of its HTTP server to `stream` (standard error), one line a message.
-
-    colors  True: when the stream is a terminal; "always"
-    """
-    _send(verbosity, [_to_stream(stream, colors)])
-
-
-def log_as_asked(options: "Options", verbosity: int) -> None:
-    """Logging by all of the --log-... options.
+def log_as_asked(options: "Options", verbosity: int, stream: TextIO | None = None) -> None:
+    """Send the log of llamabox and of its HTTP server where the --log-... options say; by default to `stream`
+    (standard error), one line a message.
 
     Errors:  OSError when the file of --log-file cannot be opened
     """
@@ -49,7 +42,7 @@ def log_as_asked(options: "Options", verbosity: int) -> None:
         handlers.append(logging.StreamHandler(sys.stdout))
         handlers[0].setFormatter(JSONFormatter())
     else:
-        handlers.append(_to_stream(None, options.log_colors, *parts))
+        handlers.append(_to_stream(stream, options.log_colors, *parts))
     if options.log_file is not None:
         handlers.append(logging.FileHandler(options.log_file, encoding="utf-8"))
         handlers[1].setFormatter(JSONFormatter() if options.log_jsonl else LineFormatter(False, *parts))

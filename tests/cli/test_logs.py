@@ -7,7 +7,7 @@ from io import StringIO
 
 import pytest
 
-from llamabox.cli.logs import log_as_asked, set_up_logging
+from llamabox.cli.logs import log_as_asked
 from llamabox.cli.options import parse_options
 from llamabox.logs import request_id
 
@@ -19,7 +19,7 @@ class TerminalOut(StringIO):
 
 def log_all(verbosity, colors=False, stream=None):
     stream = StringIO() if stream is None else stream
-    set_up_logging(verbosity, colors, stream)
+    log_as_asked(parse_options([]).replace(log_colors=colors), verbosity, stream)
     log = logging.getLogger("llamabox.engine.scheduler")
     for level in ("debug", "info", "warning", "error"):
         getattr(log, level)("a %s", level)
@@ -40,7 +40,7 @@ def test_a_line_has_time_level_place_and_message():
 
 def test_lines_carry_the_request_id_of_their_thread_or_of_their_record():
     stream = StringIO()
-    set_up_logging(0, False, stream)
+    log_as_asked(parse_options([]), 0, stream)
     log = logging.getLogger("llamabox.server")
     token = request_id.set("req-7")
     try:
@@ -66,7 +66,7 @@ def test_colors_only_when_asked_and_on_a_terminal():
 
 
 def test_setting_up_twice_does_not_write_twice():
-    set_up_logging(0, False, StringIO())
+    log_as_asked(parse_options([]), 0, StringIO())
     assert log_all(-2).count("\n") == 1
 
 

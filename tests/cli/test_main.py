@@ -156,9 +156,10 @@ def test_ctrl_c_is_quiet(capsys):
 
 
 def test_with_v_the_log_says_where_it_failed(capsys):
-    from llamabox.cli.logs import set_up_logging
+    from llamabox.cli.logs import log_as_asked
+    from llamabox.cli.options import parse_options
 
-    set_up_logging(1)
+    log_as_asked(parse_options([]), 1)
     assert failures.run(failing(OptionError("wrong")), []) == 2
     err = capsys.readouterr().err
     assert "Traceback" in err and err.endswith("error: wrong\n")

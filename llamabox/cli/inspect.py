@@ -1,22 +1,27 @@
-"""`llamabox inspect FILE`: show the metadata and tensors of a GGUF file."""
+"""`llamabox inspect FILE`: show the metadata and tensors of a GGUF file, or the ops of its model."""
 
 import json
 import math
 from collections.abc import Sequence
 
 from llamabox.cli.arguments import Arguments
+from llamabox.cli.graphs import Recorded, graph_json, print_graph
+from llamabox.cli.options import OptionError
 
 SHOWN_ITEMS = 6  # of an array
 SHOWN_CHARACTERS = 80  # of a string
 
 
 def main(argv: Sequence[str]) -> int:
-    """Print a file's metadata and tensor table, or the kernel that would compute with each weight."""
+    """Print a file's metadata and tensor table, or each weight's kernel, or the ops of a forward pass."""
     from llamabox.gguf import open_gguf
 
     args = _parse(argv)
     file = open_gguf(args.file, overrides=args.override_kv)
-    if args.kernels:
+    if args.graph:
+        recorded = Recorded(file, args.rows)
+        print(json.dumps(graph_json(recorded))) if args.json else print_graph(recorded, _print_table)
+    elif args.kernels:
         _print_table(["tensor", "shape", "type", "kernel"], list(_kernel_rows(file, args.backend)), right=())
     elif args.json:
         print(json.dumps(as_json(file)))
@@ -28,15 +33,20 @@ def main(argv: Sequence[str]) -> int:
 def _parse(argv):
     parser = Arguments("llamabox inspect", description="Show the metadata and tensors of a GGUF file.")
     parser.add_argument("file", metavar="FILE", help="a GGUF file; of a split model, the first part")
+    parser.add_argument("--json", action="store_true", help="print everything, unabbreviated, as one JSON object")
     what = parser.add_mutually_exclusive_group()
-    what.add_argument("--json", action="store_true", help="print everything, unabbreviated, as one JSON object")
     what.add_argument("--kernels", action="store_true", help="show which kernel computes with each weight")
+    what.add_argument("--graph", action="store_true", help="show the ops of one forward pass and what they cost")
+    parser.add_argument("--rows", type=int, default=1, metavar="N", help="tokens of that pass (default: 1)")
     parser.add_argument("--backend", default="cpu", help="the backend to ask for --kernels (default: cpu)")
     parser.add_argument(
         "--override-kv", action="append", default=[], metavar="KEY=TYPE:VALUE",
         help="change or add a metadata value; TYPE is int, float, bool or str; may be given often",
     )  # fmt: skip
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if args.kernels and args.json:
+        raise OptionError("--json, --kernels: found both, expected one")
+    return args
 
 
 def as_json(file) -> dict:

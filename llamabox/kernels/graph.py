@@ -24,6 +24,7 @@ from llamabox.kernels.traced import RecordError, Traced, TracedStep
 __all__ = ["STEP", "Graph", "Node", "RecordError", "Value", "record", "replay", "values_in"]
 
 SEVERAL = ("linear_many", "rope_angles")  # ops that return a sequence
+HOST = ("numpy", "cpu")  # backends that read the same weights
 OPERATORS: dict[str, Callable] = {
     "add": operator.add,
     "sub": operator.sub,
@@ -92,8 +93,10 @@ def replay(graph: Graph, ops: Ops, tokens: Any, step: Step) -> Any:
     """What the recorded function returns for these tokens and this step, computed by ops.
 
     ops      a backend that reads the weights of the one the graph was recorded for: itself; cpu and numpy, each other's
-    Errors:  ValueError for a step of another shape than the recorded one
+    Errors:  ValueError for another backend, and for a step of another shape than the recorded one
     """
+    if ops.name != graph.backend and not {ops.name, graph.backend} <= set(HOST):
+        raise ValueError(f"replay: found ops of {ops.name}, expected {graph.backend}, whose weights the graph holds")
     arrays = {"tokens": tokens, "step.pos": step.pos, "step.out_rows": step.out_rows}
     for name, shape in _input_shapes(tokens, step).items():
         if shape != graph.inputs[name].shape:

@@ -51,6 +51,15 @@ def bind_weights(tensors: Mapping[str, Tensor], expected: Iterable[tuple], n_lay
     return root
 
 
+def weight_names(weights: SimpleNamespace, expected: Iterable[tuple]) -> dict[int, str]:
+    """id of each weight that `bind_weights` made -> its name in a file; of a tied one the first."""
+    names: dict[int, str] = {}
+    for name, *_ in expected:
+        owner, attribute = _attribute(weights, name)
+        names.setdefault(id(getattr(owner, attribute)), name)
+    return names
+
+
 def _fitted(tensor: Tensor, shape: tuple[int, ...]) -> Tensor:
     """The tensor with the expected shape: GGUF writers may drop or add axes of length 1."""
     if tensor.shape == shape:
@@ -106,11 +115,16 @@ def _scales(tensors: Mapping[str, Tensor], found: dict[str, Tensor | None], know
 
 
 def _place(root: SimpleNamespace, name: str, value: Any) -> None:
-    """blk.3.attn_q.weight -> root.layers[3].attn_q; cls.output.bias -> root.cls_output_bias"""
+    owner, attribute = _attribute(root, name)
+    setattr(owner, attribute, value)
+
+
+def _attribute(root: SimpleNamespace, name: str) -> tuple[SimpleNamespace, str]:
+    """Where a tensor goes: blk.3.attn_q.weight -> root.layers[3], attn_q; cls.output.bias -> root, cls_output_bias"""
     parts = name.split(".")
-    target = root
+    owner = root
     if parts[0] == "blk":
-        target, parts = root.layers[int(parts[1])], parts[2:]
+        owner, parts = root.layers[int(parts[1])], parts[2:]
     if parts[-1] == "weight":
         parts = parts[:-1]
-    setattr(target, "_".join(parts), value)
+    return owner, "_".join(parts)

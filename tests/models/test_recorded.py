@@ -10,10 +10,10 @@ from llamabox.kernels.graph import STEP, record, replay, values_in
 LENGTHS = (40, 3, 17)
 
 
-class Nameless:
-    """In place of a backend: recording computes nothing, so it asks for nothing but a name."""
+class OnlyName:
+    """In place of a backend: recording computes nothing, so it asks for nothing else."""
 
-    name = "none"
+    name = "numpy"
 
 
 def kind(name):
@@ -66,7 +66,7 @@ def test_prefill_and_decode(open_case, name, backend):
 
     ragged = steps((0, 0, 0), LENGTHS, ("last", "all", "none"), order)
     tokens = random_tokens(config, sum(LENGTHS))
-    prefill = record(Nameless(), forward, weights, config, tokens, ragged[0])
+    prefill = record(OnlyName(), forward, weights, config, tokens, ragged[0])
     first = equal(prefill, loaded, forward, tokens, ragged)
 
     decode = steps(LENGTHS, (1, 1, 1), ("last",) * 3, order)
@@ -134,3 +134,14 @@ def test_replay_keeps_nothing_that_is_not_needed(open_case):
     everything = {v.id for node in graph.nodes for v in node.results} | {v.id for v in graph.inputs.values()}
     assert len(dropped) == len(set(dropped))
     assert set(dropped) == everything - {value.id for value in graph.outputs}
+
+
+def test_a_graph_of_another_backends_weights_is_refused(open_case):
+    class Elsewhere:
+        name = "elsewhere"
+
+    loaded = logits.load(open_case("qwen3"), "numpy").model
+    step = make_step([Rows(0, 5, (), "last")], None)
+    graph = record(Elsewhere(), loaded.module.forward, loaded.weights, loaded.config, np.arange(5), step)
+    with pytest.raises(ValueError, match="found ops of numpy, expected elsewhere"):
+        replay(graph, loaded.ops, np.arange(5), step)

@@ -64,4 +64,4 @@ def test_an_unknown_form_is_refused():
         capture_output=True,
         text=True,
     )
-    assert 'LLAMABOX_CPU: found \'fast\', expected "native" or "portable"' in done.stderr
+    assert 'LLAMABOX_CPU: found \'fast\', expected "native", "avx2" or "portable"' in done.stderr

@@ -2,7 +2,7 @@
 
 cache.py       where compiled kernels are kept
 features.py    which instructions the CPU has: the one place that asks
-simd.py        vector values for numba functions, one LLVM vector each
+simd/          vector values for numba functions, one LLVM vector each
 halves.py      f16 and bf16 in memory
 atomics.py     what threads share
 formats.py     each GGUF block type once: bytes -> integers, scales, minimums

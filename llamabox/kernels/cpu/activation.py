@@ -11,7 +11,7 @@ from llamabox.kernels.cpu.simd import (
     inline,
     largest_i32,
     load_f32x8,
-    max_i32x8,
+    max_i32,
     narrow_i8x8,
     splat_f32x8,
     store,
@@ -46,9 +46,9 @@ def _quantise_group(source, x, j):
     finite; q = round(127 value / largest)."""
     a, b = load_f32x8(source), load_f32x8(source + 32)
     c, d = load_f32x8(source + 64), load_f32x8(source + 96)
-    one = max_i32x8(bits_of(a) & 0x7FFFFFFF, bits_of(b) & 0x7FFFFFFF)  # as integers, magnitudes order like the values
-    two = max_i32x8(bits_of(c) & 0x7FFFFFFF, bits_of(d) & 0x7FFFFFFF)  # and NaN lies above infinity
-    bits = largest_i32(max_i32x8(one, two))
+    one = max_i32(bits_of(a) & 0x7FFFFFFF, bits_of(b) & 0x7FFFFFFF)  # as integers, magnitudes order like the values
+    two = max_i32(bits_of(c) & 0x7FFFFFFF, bits_of(d) & 0x7FFFFFFF)  # and NaN lies above infinity
+    bits = largest_i32(max_i32(one, two))
     largest = f32_of_bits(bits)
     scale, inverse = types.float32(0), types.float32(0)
     if bits >= INFINITY_BITS:

@@ -8,7 +8,7 @@ from numba.core.typing.templates import signature
 from numba.extending import intrinsic
 
 from llamabox.kernels.cpu.features import FEATURES
-from llamabox.kernels.cpu.simd import I64, _call, _pointer
+from llamabox.kernels.cpu.simd import I64, call_llvm, pointer
 
 
 @intrinsic
@@ -16,7 +16,7 @@ def fetch_add(typing, address, amount):
     """Atomically add to the int64 at an address; returns what it was."""
 
     def code(context, builder, sig, args):
-        return builder.atomic_rmw("add", _pointer(builder, args[0], I64), args[1], "seq_cst")
+        return builder.atomic_rmw("add", pointer(builder, args[0], I64), args[1], "seq_cst")
 
     return signature(types.int64, types.intp, types.int64), code
 
@@ -26,7 +26,7 @@ def atomic_load(typing, address):
     """The int64 at an address, with everything that was stored before it."""
 
     def code(context, builder, sig, args):
-        return builder.load_atomic(_pointer(builder, args[0], I64), "seq_cst", 8)
+        return builder.load_atomic(pointer(builder, args[0], I64), "seq_cst", 8)
 
     return signature(types.int64, types.intp), code
 
@@ -36,7 +36,7 @@ def atomic_store(typing, address, value):
     """Set the int64 at an address, after everything stored so far."""
 
     def code(context, builder, sig, args):
-        builder.store_atomic(args[1], _pointer(builder, args[0], I64), "seq_cst", 8)
+        builder.store_atomic(args[1], pointer(builder, args[0], I64), "seq_cst", 8)
         return context.get_dummy_value()
 
     return signature(types.void, types.intp, types.int64), code
@@ -48,7 +48,7 @@ def pause(typing):
 
     def code(context, builder, sig, args):
         if FEATURES.x86:
-            _call(builder, "llvm.x86.sse2.pause", ir.VoidType(), [])
+            call_llvm(builder, "llvm.x86.sse2.pause", ir.VoidType(), [])
         return context.get_dummy_value()
 
     return signature(types.void), code

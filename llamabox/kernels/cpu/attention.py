@@ -20,7 +20,7 @@ from llamabox.kernels.cpu.simd import (
     load_f32x8,
     load_i32,
     load_i64,
-    max_f32x8,
+    max_f32,
     splat_f32x8,
     store,
     sum_f32,
@@ -99,7 +99,7 @@ def _weigh(scores, low, high, best):
         store(scores + 4 * c, NEGATIVE_INFINITY)
     top = load_f32x8(scores)
     for c in range(32, 4 * BLOCK, 32):
-        top = max_f32x8(top, load_f32x8(scores + c))
+        top = max_f32(top, load_f32x8(scores + c))
     largest = largest_f32(top)
     if not largest > best:
         largest = best

@@ -84,6 +84,6 @@ def check_private(folder: Path) -> None:
 def _version() -> str:
     """Changes whenever cached kernels could be stale."""
     digest = hashlib.sha256(f"{numba_version} {FEATURES}".encode())
-    for path in sorted(Path(__file__).parent.glob("*.py")):
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]

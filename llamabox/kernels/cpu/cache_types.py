@@ -20,15 +20,14 @@ from llamabox.kernels.cpu.floats import FLOATS, FloatFormat
 from llamabox.kernels.cpu.formats import FORMATS, Format
 from llamabox.kernels.cpu.halves import load_f16, store_f16
 from llamabox.kernels.cpu.simd import (
-    _converter,
-    _shuffler,
     i8x8,
-    i32x8,
     inline,
     load_f32,
     load_f32x8,
     load_u16,
     load_u32,
+    shuffler,
+    signed_i32,
     splat_f32x8,
     store,
     to_f32,
@@ -38,8 +37,7 @@ LEVELS = IQ4_LEVELS.astype(np.float32)
 TINY = np.float32(1e-15)  # an IQ4_NL block of smaller values is zero
 ZERO, ONE, HALF = np.float32(0), np.float32(1), np.float32(0.5)
 
-octet_0, octet_1, octet_2, octet_3 = (_shuffler(1, i8x8, range(i, i + 8)) for i in (0, 8, 16, 24))
-signed_i32x8 = _converter(i8x8, i32x8, lambda b, v, t: b.sext(v, t))
+octet_0, octet_1, octet_2, octet_3 = (shuffler(1, i8x8, range(i, i + 8)) for i in (0, 8, 16, 24))
 
 
 class CacheType(Described):
@@ -119,7 +117,7 @@ def _with_scale(fmt: Format) -> Callable:
 
 @inline
 def _values(octet, offset):
-    return to_f32(signed_i32x8(octet) - offset)
+    return to_f32(signed_i32(octet) - offset)
 
 
 @inline

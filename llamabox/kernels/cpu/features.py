@@ -1,47 +1,84 @@
 """Which instructions kernels may use: asked of the CPU, or of numba's overrides, in this file only.
 
 LLAMABOX_CPU=portable    forces the form that every CPU can run
+LLAMABOX_CPU=avx2        forces the form for CPUs with AVX2 and nothing beyond
 NUMBA_CPU_NAME=generic   numba compiles for the oldest CPU of this family; then nothing beyond it is assumed here
 """
 
 import os
 import platform
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import llvmlite.binding as llvm
 from numba.core import config
 
+AVX512 = ("avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512vnni")
+
 
 @dataclass(frozen=True)
 class Features:
-    """x86: its baseline;  avx2: 32-byte integer SIMD;  fma: fused multiply-add;  f16c: f16 <-> f32 in hardware."""
+    """What kernels ask for.
 
-    x86: bool
-    avx2: bool
-    fma: bool
-    f16c: bool
+    x86      its baseline
+    avx2     32-byte integer SIMD
+    fma      fused multiply-add
+    f16c     f16 <-> f32 in hardware
+    avx512   64-byte SIMD with 8-bit dot products: all of AVX512
+    avxvnni  32-byte 8-bit dot products, without AVX-512
+    dotprod  16-byte 8-bit dot products of aarch64
+    """
+
+    x86: bool = False
+    avx2: bool = False
+    fma: bool = False
+    f16c: bool = False
+    avx512: bool = False
+    avxvnni: bool = False
+    dotprod: bool = False
+
+    @property
+    def vnni(self) -> bool:
+        """Whether unsigned bytes times signed bytes add up in 32 bits in one instruction."""
+        return self.avx512 or self.avxvnni
 
     @property
     def name(self) -> str:
         """What `kernel_name` calls this form."""
-        return "avx2" if self.avx2 else "portable"
+        forms = ("avx512", "avxvnni", "avx2", "dotprod")
+        return next((form for form in forms if getattr(self, form)), "portable")
+
+
+def features_of(machine: str, has: Callable[[str], bool], choice: str) -> Features:
+    """The features of a kind of CPU that has some of LLVM's features, as far as LLAMABOX_CPU allows them."""
+    if machine in ("aarch64", "arm64"):
+        native = choice == "native"
+        return Features(fma=True, f16c=native, dotprod=native and has("dotprod"))
+    x86 = machine in ("x86_64", "amd64")
+    if choice == "portable" or not x86:
+        return Features(x86)
+    avx2, fma, f16c = has("avx2"), has("fma"), has("f16c")
+    if choice == "avx2" or not avx2:
+        return Features(x86, avx2, fma, f16c)
+    avx512 = all(map(has, AVX512))
+    return Features(x86, avx2, fma, f16c, avx512, avxvnni=has("avxvnni") and not avx512)
 
 
 def detect() -> Features:
     """The features of the CPU that numba compiles for."""
-    choice = os.environ.get("LLAMABOX_CPU", "native")
-    if choice not in ("native", "portable"):
-        raise ValueError(f'LLAMABOX_CPU: found {choice!r}, expected "native" or "portable"')
-    if platform.machine() in ("aarch64", "arm64"):
-        return Features(x86=False, avx2=False, fma=True, f16c=choice == "native")
-    x86 = platform.machine().lower() in ("x86_64", "amd64")
-    if choice == "portable":
-        return Features(x86, avx2=False, fma=False, f16c=False)
+    machine, choice = platform.machine().lower(), os.environ.get("LLAMABOX_CPU", "native")
+    if choice not in ("native", "avx2", "portable"):
+        raise ValueError(f'LLAMABOX_CPU: found {choice!r}, expected "native", "avx2" or "portable"')
     if config.CPU_NAME:
         given = (config.CPU_FEATURES or "").split(",")
-        return Features(x86, *(f"+{name}" in given for name in ("avx2", "fma", "f16c")))
-    host = llvm.get_host_cpu_features()
-    return Features(x86, *(bool(host.get(name)) for name in ("avx2", "fma", "f16c")))
+        features = features_of(machine, lambda name: f"+{name}" in given, choice)
+    else:
+        host = llvm.get_host_cpu_features()
+        apple = platform.system() == "Darwin" and machine == "arm64"  # all of them have it, but LLVM lists none
+        features = features_of(machine, lambda name: bool(host.get(name)) or (apple and name == "dotprod"), choice)
+    if choice == "avx2" and not features.avx2:
+        raise ValueError('LLAMABOX_CPU: found "avx2", which this CPU does not have')
+    return features
 
 
 FEATURES = detect()

@@ -28,7 +28,7 @@ from llamabox.kernels.cpu.halves import load_f16, load_f16_each
 from llamabox.kernels.cpu.simd import (
     bytes_of_i64,
     inline,
-    join_i8x16,
+    join,
     load_i8x16,
     load_i8x32,
     load_u32,
@@ -75,7 +75,7 @@ def q8_0_scales(p):
 def _nibbles(p):
     """32 values of 16 bytes: the low halves, then the high halves."""
     q = load_i8x16(p)
-    return join_i8x16(q & 15, q >> 4)
+    return join(q & 15, q >> 4)
 
 
 # Q4_0: 32 values in 18 bytes.  0-1: d, f16;  2-17: nibbles, low halves first;  value = d * (q - 8)

@@ -6,7 +6,7 @@ from numba.core.typing.templates import signature
 from numba.extending import intrinsic
 
 from llamabox.kernels.cpu.features import FEATURES
-from llamabox.kernels.cpu.simd import F32, I16, I32, I64, _const, _pointer, f32x8, i32x8
+from llamabox.kernels.cpu.simd import F32, I16, I32, I64, constant, f32x8, i32x8, pointer
 
 
 def _half_to_float(builder, bits, vector):
@@ -16,7 +16,7 @@ def _half_to_float(builder, bits, vector):
     if FEATURES.f16c:
         half = ir.VectorType(ir.HalfType(), bits.type.count) if vector else ir.HalfType()
         return builder.fpext(builder.bitcast(bits, half), single)
-    number = (lambda t, v: _const(t, v)) if vector else (lambda t, v: t(v))
+    number = (lambda t, v: constant(t, v)) if vector else (lambda t, v: t(v))
     w = builder.zext(bits, wide)
     magnitude = builder.shl(builder.and_(w, number(wide, 0x7FFF)), number(wide, 13))
     scaled = builder.fmul(builder.bitcast(magnitude, single), number(single, 2.0**112))  # re-biases the exponent
@@ -30,7 +30,7 @@ def _half_loader(result, bits):
     @intrinsic
     def load(typing, address):
         def code(context, builder, sig, args):
-            value = builder.load(_pointer(builder, args[0], bits))
+            value = builder.load(pointer(builder, args[0], bits))
             value.align = 1
             return _half_to_float(builder, value, isinstance(bits, ir.VectorType))
 
@@ -49,13 +49,13 @@ def _float_to_half(builder, values):
     if FEATURES.f16c:
         return builder.bitcast(builder.fptrunc(values, ir.VectorType(ir.HalfType(), 8)), bits)
     vector = i32x8.llvm
-    number = lambda v: _const(vector, v)  # noqa: E731
+    number = lambda v: constant(vector, v)  # noqa: E731
     w = builder.bitcast(values, vector)
     magnitude = builder.and_(w, number(0x7FFFFFFF))
     odd = builder.and_(builder.lshr(magnitude, number(13)), number(1))
     normal = builder.lshr(builder.add(magnitude, builder.add(odd, number(0xFFF - (112 << 23)))), number(13))
     # below 2^-14: adding 0.5 puts the f16's last bit at the f32's last bit, so the adder rounds
-    small = builder.fadd(builder.bitcast(magnitude, f32x8.llvm), _const(f32x8.llvm, 0.5))
+    small = builder.fadd(builder.bitcast(magnitude, f32x8.llvm), constant(f32x8.llvm, 0.5))
     small = builder.sub(builder.bitcast(small, vector), number(0x3F000000))
     half = builder.select(builder.icmp_unsigned("<", magnitude, number(113 << 23)), small, normal)
     half = builder.select(builder.icmp_unsigned(">=", magnitude, number(143 << 23)), number(0x7C00), half)
@@ -68,9 +68,9 @@ def _float_to_bf16(builder, values):
     """f32 rounded to bf16 bits, to nearest even, as kv.encode does."""
     vector = i32x8.llvm
     w = builder.bitcast(values, vector)
-    odd = builder.and_(builder.lshr(w, _const(vector, 16)), _const(vector, 1))
-    rounded = builder.add(w, builder.add(odd, _const(vector, 0x7FFF)))
-    return builder.trunc(builder.lshr(rounded, _const(vector, 16)), ir.VectorType(I16, 8))
+    odd = builder.and_(builder.lshr(w, constant(vector, 16)), constant(vector, 1))
+    rounded = builder.add(w, builder.add(odd, constant(vector, 0x7FFF)))
+    return builder.trunc(builder.lshr(rounded, constant(vector, 16)), ir.VectorType(I16, 8))
 
 
 def _rounding_store(convert):
@@ -78,7 +78,7 @@ def _rounding_store(convert):
     def write(typing, address, value):
         def code(context, builder, sig, args):
             bits = convert(builder, args[1])
-            builder.store(bits, _pointer(builder, args[0], bits.type)).align = 1
+            builder.store(bits, pointer(builder, args[0], bits.type)).align = 1
             return context.get_dummy_value()
 
         return signature(types.void, types.intp, f32x8), code
@@ -94,9 +94,9 @@ def load_bf16x8(typing, address):
     """Eight bf16 in memory, as f32: they are the upper halves."""
 
     def code(context, builder, sig, args):
-        value = builder.load(_pointer(builder, args[0], ir.VectorType(I16, 8)))
+        value = builder.load(pointer(builder, args[0], ir.VectorType(I16, 8)))
         value.align = 1
-        wide = builder.shl(builder.zext(value, i32x8.llvm), _const(i32x8.llvm, 16))
+        wide = builder.shl(builder.zext(value, i32x8.llvm), constant(i32x8.llvm, 16))
         return builder.bitcast(wide, f32x8.llvm)
 
     return signature(f32x8, types.intp), code
@@ -110,7 +110,7 @@ def load_f16_each(typing, address, stride):
         base, stride = args
         bits = ir.Constant(ir.VectorType(I16, 8), ir.Undefined)
         for lane in range(8):
-            value = builder.load(_pointer(builder, builder.add(base, builder.mul(I64(lane), stride)), I16))
+            value = builder.load(pointer(builder, builder.add(base, builder.mul(I64(lane), stride)), I16))
             value.align = 1
             bits = builder.insert_element(bits, value, I32(lane))
         return _half_to_float(builder, bits, True)
@@ -123,9 +123,9 @@ def store_f16(typing, address, value):
     """One f32 rounded to f16."""
 
     def code(context, builder, sig, args):
-        lanes = builder.insert_element(_const(f32x8.llvm, 0.0), args[1], I32(0))
+        lanes = builder.insert_element(constant(f32x8.llvm, 0.0), args[1], I32(0))
         bits = builder.extract_element(_float_to_half(builder, lanes), I32(0))
-        builder.store(bits, _pointer(builder, args[0], I16)).align = 1
+        builder.store(bits, pointer(builder, args[0], I16)).align = 1
         return context.get_dummy_value()
 
     return signature(types.void, types.intp, types.float32), code

@@ -4,8 +4,8 @@ from llamabox.kernels.cpu.simd import (
     f32_of,
     fma,
     inline,
-    max_f32x8,
-    min_f32x8,
+    max_f32,
+    min_f32,
     splat_f32x8,
     to_f32,
     to_i32,
@@ -21,7 +21,7 @@ def exp(x):
 
     Source: Cephes expf: x = n ln 2 + r, |r| <= ln 2 / 2; a polynomial for e^r; 2^n through the exponent's bits.
     """
-    bounded = min_f32x8(splat_f32x8(HIGHEST), max_f32x8(splat_f32x8(LOWEST), x))
+    bounded = min_f32(splat_f32x8(HIGHEST), max_f32(splat_f32x8(LOWEST), x))
     n = to_i32(bounded * 1.44269504)
     whole = to_f32(n)
     r = fma(whole, splat_f32x8(-0.693359375), bounded)
@@ -61,7 +61,7 @@ def gelu_erf(x):
 
     Source: erf by Abramowitz and Stegun 7.1.26, off by at most 1.5e-7. Beyond 20 the share is 0.
     """
-    size = min_f32x8(splat_f32x8(20.0), max_f32x8(x * -1.0, x))
+    size = min_f32(splat_f32x8(20.0), max_f32(x * -1.0, x))
     z = size * 0.7071067811865476
     t = splat_f32x8(1.0) / fma(z, splat_f32x8(0.3275911), splat_f32x8(1.0))
     y = splat_f32x8(1.061405429)
@@ -69,4 +69,4 @@ def gelu_erf(x):
     y = fma(y, t, splat_f32x8(1.421413741))
     y = fma(y, t, splat_f32x8(-0.284496736))
     y = fma(y, t, splat_f32x8(0.254829592))
-    return max_f32x8(splat_f32x8(0.0), x) - size * y * t * exp(z * z * -1.0) * 0.5
+    return max_f32(splat_f32x8(0.0), x) - size * y * t * exp(z * z * -1.0) * 0.5

@@ -83,6 +83,7 @@ def _tokenizer(metadata):
 class Model:
     """A loaded model: tokenizer, logits, embeddings and text. Use it from one thread at a time.
 
+    cache_types  of keys and values
     lora_scales  of its adapters, in the order they were given
     """
 
@@ -105,7 +106,7 @@ class Model:
             check_types(model.config.kv_shapes(), cache_type_k, cache_type_v)
         except ValueError as error:
             raise ModelError(str(error)) from None
-        self._cache_types = (cache_type_k, cache_type_v)
+        self.cache_types = (cache_type_k, cache_type_v)
         self._engine = None
 
     def logits(self, ids: Ids, encoder_ids: Ids | None = None) -> np.ndarray:
@@ -164,7 +165,7 @@ class Model:
             step = make_step([Rows(0, len(tokens), (), "all")], None, causal=False)
             return self.model.ops.to_numpy(run(tokens, step, adapters))
         table = np.arange(-(-len(tokens) // BLOCK), dtype=np.int32)
-        cache = self.model.ops.kv_cache(shapes, len(table), *self._cache_types)
+        cache = self.model.ops.kv_cache(shapes, len(table), *self.cache_types)
         parts = []
         for start in range(0, len(tokens), PREFILL_ROWS):
             chunk = tokens[start : start + PREFILL_ROWS]

@@ -28,6 +28,7 @@ LAYERS = {
     "engine": 4,
     "api": 5,  # the Python face: llamabox.load
     "grammar": 5,  # and grammars without a model
+    "perplexity": 6,  # of a loaded model
     "chat": 5,
     "server": 6,
     "cli": 7,

@@ -15,6 +15,8 @@ COMMANDS = {
     "inspect": "show the metadata and tensors of a GGUF file",
     "quantize": "write a GGUF file with smaller weights",
     "convert": "turn a Hugging Face model folder into a GGUF file",
+    "bench": "measure tokens a second, as llama-bench does",
+    "perplexity": "measure how well a model predicts a text",
     "devices": "list the devices that models can run on",
 }
 

@@ -21,7 +21,7 @@ def generate(model, prompt: str | Sequence[int], **options: Any) -> Iterator[str
     Errors:  RequestError for a prompt or option that is not right; TypeError for an unknown option
     """
     if model._engine is None:
-        type_k, type_v = model._cache_types
+        type_k, type_v = model.cache_types
         engine_options = EngineOptions(
             n_ctx=model.n_ctx, cache_type_k=type_k, cache_type_v=type_v, lora_scales=model.lora_scales
         )

@@ -91,6 +91,12 @@ def row_length(size: int, type_name: str) -> int:
     return size if type_name in PLAIN else CACHE_TYPES[type_name].row_bytes(size)
 
 
+def cell_bytes(shape: KVShape, type_k: str, type_v: str) -> int:
+    """Bytes of one position in one layer."""
+    rows = ((shape.k_dim, type_k), (shape.v_dim, type_v))
+    return shape.n_head_kv * sum(np.dtype(dtype(name)).itemsize * row_length(size, name) for size, name in rows)
+
+
 def encode(x: Any, type_name: str) -> Any:
     """f32 values (..., E) as the cache stores them, rounded as ggml's reference does; bf16 to nearest even.
 

@@ -12,7 +12,7 @@ from llamabox.engine import RequestError, generate
 def model():
     fake = FakeModel()
     return SimpleNamespace(
-        model=fake, tokenizer=FakeTokenizer(), n_ctx=256, _cache_types=("f32", "f32"), lora_scales=(), _engine=None
+        model=fake, tokenizer=FakeTokenizer(), n_ctx=256, cache_types=("f32", "f32"), lora_scales=(), _engine=None
     )
 
 

@@ -2,10 +2,13 @@
 
 import logging
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from llamabox.cli.actions import do_action
 from llamabox.cli.options import ALL_OPTIONS, OptionError, Options, parse_options
-from llamabox.cli.system import cpu_name, memory_bytes, usable_cpus
+
+if TYPE_CHECKING:
+    from llamabox.kernels import Device
 
 log = logging.getLogger(__name__)
 
@@ -13,7 +16,6 @@ GPU_ONLY = (
     "gpu_layers main_gpu split_mode tensor_split kv_offload gpu_layers_draft override_tensor cpu_moe n_cpu_moe "
     "n_cpu_ffn op_offload no_host"
 ).split()
-PRESENT = ("CPU",)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -24,19 +26,22 @@ def main(argv: Sequence[str]) -> int:
 
 
 def print_devices() -> None:
-    """Print one line a device."""
+    """Print one line a device, as llama.cpp does."""
+    from llamabox.kernels.devices import devices
+
     print("available devices:")
-    print(f"  CPU: {cpu_name()} ({describe_cpu()})")
+    for device in devices():
+        print(f"  {device.name}: {device.description} ({describe(device)})")
 
 
-def describe_cpu() -> str:
-    """Cores and memory of the CPU device."""
-    cores = f"{len(usable_cpus())} cores"
-    memory = memory_bytes()
-    if memory is None:
-        return cores
-    total, free = (size / 2**20 for size in memory)
-    return f"{cores}, {total:.0f} MiB, {free:.0f} MiB free"
+def describe(device: "Device") -> str:
+    """Cores of a CPU, and memory."""
+    from llamabox.kernels.host import usable_cpus
+
+    parts = [f"{len(usable_cpus())} cores"] if device.name == "CPU" else []
+    sizes = (device.memory_total, ""), (device.memory_free, " free")
+    parts += [f"{size / 2**20:.0f} MiB{word}" for size, word in sizes if size is not None]
+    return ", ".join(parts) if parts else "memory unknown"
 
 
 def check_devices(options: Options) -> None:
@@ -44,12 +49,19 @@ def check_devices(options: Options) -> None:
     for dest in ("device", "device_draft"):
         for name in getattr(options, dest) if options.given(dest) else ():
             if name.lower() not in ("none", "cpu"):
-                raise OptionError(
-                    f"{options.source(dest)}: found {name!r}, expected none or a device that is present: "
-                    f"{', '.join(PRESENT)}"
-                )
+                _check_present(options.source(dest), name)
     unused = [options.source(dest) for dest in GPU_ONLY if options.given(dest)]
     if unused:
         log.warning(
             "no GPU is present: %s without effect", f"{', '.join(unused)} {'is' if len(unused) == 1 else 'are'}"
         )
+
+
+def _check_present(source: str, name: str) -> None:
+    from llamabox.kernels.devices import BackendError, devices, find_device
+
+    try:
+        find_device(name)
+    except BackendError:
+        present = ", ".join(device.name for device in devices())
+        raise OptionError(f"{source}: found {name!r}, expected none or a device that is present: {present}") from None

@@ -1,6 +1,7 @@
 """Arrays: the op vocabulary (`Ops`), its backends, and what a step carries."""
 
-from llamabox.kernels.backends import BACKENDS, open_backend
+from llamabox.kernels.backends import BACKENDS, device_backend, open_backend
+from llamabox.kernels.devices import BackendError, Device, find_device
 from llamabox.kernels.kv import BLOCK, CACHE_TYPES, KVCache, KVShape
 from llamabox.kernels.ops import Ops
 from llamabox.kernels.placement import Threads
@@ -12,6 +13,8 @@ __all__ = [
     "BACKENDS",
     "BLOCK",
     "CACHE_TYPES",
+    "BackendError",
+    "Device",
     "KVCache",
     "KVShape",
     "Ops",
@@ -20,6 +23,8 @@ __all__ = [
     "Step",
     "Threads",
     "Weight",
+    "device_backend",
+    "find_device",
     "make_step",
     "open_backend",
 ]

@@ -252,7 +252,7 @@ def _parameters(count: int) -> str:
 
 
 def _cpu() -> str:
-    from llamabox.cli.system import cpu_name
+    from llamabox.kernels.host import cpu_name
 
     return cpu_name()
 

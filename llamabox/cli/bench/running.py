@@ -12,8 +12,8 @@ import llamabox
 from llamabox.cli.bench.parameters import Test
 from llamabox.cli.model import LOCAL, load_arguments, model_path
 from llamabox.cli.options import ALL_OPTIONS, OptionError, Options, parse_options
-from llamabox.cli.system import memory_bytes
 from llamabox.kernels import BLOCK, Rows, make_step
+from llamabox.kernels.host import memory_bytes
 from llamabox.kernels.kv import cell_bytes
 from llamabox.models import LoadedModel
 

@@ -11,6 +11,7 @@ integer.py     block weights times quantised rows: one row (decode) and many (pr
 floats.py      F32, F16 and BF16 weights times f32 rows
 attention.py   streaming softmax over KV blocks
 elementwise.py norms, rope, activations
+fused.py       norms and activations whose results are quantised at once
 vector_math.py exp and what follows from it
 described.py   objects whose attributes are constants inside kernels
 unit.py        256 values of a weight row times 256 activations

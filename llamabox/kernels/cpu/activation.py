@@ -9,16 +9,19 @@ from llamabox.kernels.cpu.simd import (
     f32_of_bits,
     i64_of_bytes,
     inline,
+    join,
     largest_i32,
     load_f32x8,
     max_i32,
+    narrow_i8,
     narrow_i8x8,
     splat_f32x8,
+    splat_i8x32,
     store,
     sum_i32,
     to_i32,
 )
-from llamabox.kernels.cpu.unit import X_UNIT
+from llamabox.kernels.cpu.unit import X_IN_ORDER, X_UNIT
 
 INFINITY_BITS = 0x7F800000
 TINY = np.float32(1e-30)  # a group whose largest value is below this is zero: 1 / scale must not overflow
@@ -41,11 +44,9 @@ def _store_group(x, j, scale, sum_a, sum_b):
 
 
 @inline
-def _quantise_group(source, x, j):
-    """32 values into group j of the unit at x: scale = largest / 127, rounded to f16's precision, NaN if a value is not
-    finite; q = round(127 value / largest)."""
-    a, b = load_f32x8(source), load_f32x8(source + 32)
-    c, d = load_f32x8(source + 64), load_f32x8(source + 96)
+def quantise_group(a, b, c, d, x, j):
+    """32 values, 8 in each vector, into group j of the unit at x: scale = largest / 127, rounded to f16's precision,
+    NaN if a value is not finite; q = round(127 value / largest)."""
     one = max_i32(bits_of(a) & 0x7FFFFFFF, bits_of(b) & 0x7FFFFFFF)  # as integers, magnitudes order like the values
     two = max_i32(bits_of(c) & 0x7FFFFFFF, bits_of(d) & 0x7FFFFFFF)  # and NaN lies above infinity
     bits = largest_i32(max_i32(one, two))
@@ -60,6 +61,7 @@ def _quantise_group(source, x, j):
         inverse = types.float32(127) / largest
     factor = splat_f32x8(inverse)
     qa, qb, qc, qd = to_i32(a * factor), to_i32(b * factor), to_i32(c * factor), to_i32(d * factor)
+    store(x + X_IN_ORDER + 32 * j, narrow_i8(join(join(qa, qb), join(qc, qd))))
     octets = x + 4 * j
     _store_octet(octets, 0, qa)
     _store_octet(octets, 2, qb)
@@ -69,7 +71,9 @@ def _quantise_group(source, x, j):
 
 
 @inline
-def _clear_group(x, j):
+def clear_group(x, j):
+    """Zeros for group j, which lies beyond the end of a row."""
+    store(x + X_IN_ORDER + 32 * j, splat_i8x32(0))
     for s in range(8):
         store(x + 32 * s + 4 * j, types.uint32(0))
     _store_group(x, j, types.float32(0), 0, 0)
@@ -85,6 +89,8 @@ def quantise(args, task, thread):
         for group in range(units * 8):
             x = target + (row * units + (group >> 3)) * X_UNIT
             if group * 32 < width:
-                _quantise_group(source + 4 * (row * width + group * 32), x, group & 7)
+                v = source + 4 * (row * width + group * 32)
+                a, b, c, d = load_f32x8(v), load_f32x8(v + 32), load_f32x8(v + 64), load_f32x8(v + 96)
+                quantise_group(a, b, c, d, x, group & 7)
             else:
-                _clear_group(x, group & 7)
+                clear_group(x, group & 7)

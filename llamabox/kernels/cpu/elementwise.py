@@ -24,12 +24,14 @@ from llamabox.kernels.cpu.vector_math import gelu, gelu_erf, silu
 
 
 @inline
-def _float_argument(args, i):
+def float_argument(args, i):
+    """The i-th argument, the bits of an f32."""
     return f32_of_bits(types.int32(argument(args, i)))
 
 
 @inline
-def _sum_of_squares(x, width):
+def sum_of_squares(x, width):
+    """Of the f32 values at x, in the order that all norms share."""
     a, b = splat_f32x8(0.0), splat_f32x8(0.0)
     for k in range(0, width & ~15, 16):
         v, w = load_f32x8(x + 4 * k), load_f32x8(x + 4 * k + 32)
@@ -44,10 +46,10 @@ def _sum_of_squares(x, width):
 def rms_norm(args, task, thread):
     """args: 0 x, 1 width, 2 rows, 3 rows a task, 4 out, 5 weight or 0, 6 eps (bits)"""
     width, rows, per_task, weight = argument(args, 1), argument(args, 2), argument(args, 3), argument(args, 5)
-    eps = _float_argument(args, 6)
+    eps = float_argument(args, 6)
     for row in range(task * per_task, min(rows, (task + 1) * per_task)):
         x, out = argument(args, 0) + 4 * row * width, argument(args, 4) + 4 * row * width
-        mean = _sum_of_squares(x, width) / types.float32(width)
+        mean = sum_of_squares(x, width) / types.float32(width)
         factor = types.float32(1) / types.float32(math.sqrt(mean + eps))
         for k in range(0, 4 * width, 32):
             y = load_f32x8(x + k) * factor
@@ -60,7 +62,7 @@ def rms_norm(args, task, thread):
 def layer_norm(args, task, thread):
     """args: 0 x, 1 width, 2 rows, 3 rows a task, 4 out, 5 weight, 6 bias or 0, 7 eps (bits)"""
     width, rows, per_task = argument(args, 1), argument(args, 2), argument(args, 3)
-    weight, bias, eps = argument(args, 5), argument(args, 6), _float_argument(args, 7)
+    weight, bias, eps = argument(args, 5), argument(args, 6), float_argument(args, 7)
     for row in range(task * per_task, min(rows, (task + 1) * per_task)):
         x, out = argument(args, 0) + 4 * row * width, argument(args, 4) + 4 * row * width
         acc = splat_f32x8(0.0)
@@ -69,7 +71,7 @@ def layer_norm(args, task, thread):
         mean = splat_f32x8(sum_f32(acc) / types.float32(width))
         for k in range(0, 4 * width, 32):
             store(out + k, load_f32x8(x + k) - mean)
-        variance = _sum_of_squares(out, width) / types.float32(width)
+        variance = sum_of_squares(out, width) / types.float32(width)
         factor = types.float32(1) / types.float32(math.sqrt(variance + eps))
         for k in range(0, 4 * width, 32):
             y = load_f32x8(out + k) * factor * load_f32x8(weight + k)

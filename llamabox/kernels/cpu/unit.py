@@ -5,7 +5,8 @@ group 7. Activations are stored in that order, so lane j of every sum of product
 unit are one vector, and nothing is added across lanes before a row ends. The integer sums are exact and the f32 sums
 run over units in order: the result is the same whether a row is multiplied alone or among others.
 
-A unit of activations, X_UNIT bytes:  0-255: integers;  256-287: scale, f32 a group;  288-319: sums, i16 for 16 values
+A unit of activations, X_UNIT bytes:  0-255: integers;  256-287: scale, f32 a group;  288-319: sums, i16 for 16 values;
+                                      320-575: the integers again, group after group
 A unit of a tile, TILE_UNIT bytes:    0-255: integers;  256-287: scale, f32 a group;
                                       288-319: minimum, f32 a group, or sub-scales of first halves, i16 twice a group;
                                       320-351: sub-scales of second halves
@@ -36,7 +37,7 @@ from llamabox.kernels.cpu.simd import (
     twice_i16x8,
 )
 
-X_UNIT = 320
+X_UNIT, X_IN_ORDER = 576, 320
 TILE_UNIT = 352
 
 
@@ -204,7 +205,7 @@ def doubled_unit(fmt, p, groups, spare):
 @inline
 def mix_activations(xa, xb, mixed):
     """Units of activations that end after 4 groups: those of xa in the first half of `mixed`, of xb in the second."""
-    for i in range(0, X_UNIT, 32):
+    for i in range(0, X_IN_ORDER, 32):
         store(mixed + i, load_i8x16(xa + i))
         store(mixed + i + 16, load_i8x16(xb + i))
 

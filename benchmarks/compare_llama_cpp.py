@@ -2,57 +2,87 @@
 
     python benchmarks/compare_llama_cpp.py FILE... --llama-cpp DIR [--pairs 5] [--threads 2] [--out results/speed.json]
 
-DIR holds llama-bench (Release, GGML_NATIVE=ON). Every run is a process of its own; none is discarded.
+DIR holds llama-bench, llama-batched-bench and libllama.so (Release, GGML_NATIVE=ON; at their default settings). Prefill and decode:
+`llama-bench` and `llamabox bench` with the same options. Batch: 8 sequences that decode together, `llama-batched-bench`
+and batched.py. Every run is a process of its own; none is discarded.
 """
 
 import argparse
+import ctypes
 import json
 import os
 import platform
 import statistics
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 HERE = Path(__file__).parent
+WHAT = ("prefill", "decode", "batch")
 
 
-def peer(path: str, arguments) -> dict:
-    """llama-bench's pp and tg, in tokens a second."""
-    command = [
-        f"{arguments.llama_cpp}/llama-bench",
+def run(command: list[str]) -> str:
+    """The command's standard output; the run ends with its message where it fails."""
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        sys.exit(f"{' '.join(command)}: {done.stderr[-500:]}")
+    return done.stdout
+
+
+def bench(program: list[str], path: str, how: argparse.Namespace) -> dict:
+    """pp and tg of llama-bench, or of what takes its options, in tokens a second."""
+    options = [
         "-m",
         path,
         "-p",
-        str(arguments.prefill),
+        str(how.prefill),
         "-n",
-        str(arguments.decode),
+        str(how.decode),
+        "-t",
+        str(how.threads),
+        "-r",
+        "1",
+        "-o",
+        "json",
     ]
-    command += ["-t", str(arguments.threads), "-r", "1", "-o", "json"]
-    runs = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    tests = json.loads(run([*program, *options]))
     return {
-        "prefill": next(run["avg_ts"] for run in runs if run["n_prompt"]),
-        "decode": next(run["avg_ts"] for run in runs if run["n_gen"]),
+        "prefill": next(test["avg_ts"] for test in tests if test["n_prompt"]),
+        "decode": next(test["avg_ts"] for test in tests if test["n_gen"]),
     }
 
 
-def ours(path: str, arguments) -> dict:
-    command = [sys.executable, str(HERE / "measure.py"), path, "--prefill", str(arguments.prefill)]
-    command += ["--decode", str(arguments.decode), "--threads", str(arguments.threads)]
-    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+def theirs(path: str, how: argparse.Namespace) -> dict:
+    found = bench([f"{how.llama_cpp}/llama-bench"], path, how)
+    context = how.sequences * (how.batch_prompt + how.batch_decode)
+    options = ["-c", str(context), "-npp", str(how.batch_prompt), "-ntg", str(how.batch_decode), "-t", str(how.threads)]
+    options += ["-npl", str(how.sequences), "--output-format", "jsonl"]
+    lines = run([f"{how.llama_cpp}/llama-batched-bench", "-m", path, *options]).splitlines()
+    return {**found, "batch": next(json.loads(line)["speed_tg"] for line in lines if line.startswith("{"))}
 
 
-def compare(path: str, arguments) -> dict:
-    pairs = [(ours(path, arguments), peer(path, arguments)) for _ in range(arguments.pairs)]
-    result = {}
-    for what in ("prefill", "decode"):
-        ratios = [a[what] / b[what] for a, b in pairs]
-        result[what] = {
+def ours(path: str, how: argparse.Namespace) -> dict:
+    found = bench([sys.executable, "-m", "llamabox", "bench"], path, how)
+    options = ["--prompt", str(how.batch_prompt), "--decode", str(how.batch_decode), "--threads", str(how.threads)]
+    options += ["--sequences", str(how.sequences)]
+    return {**found, "batch": json.loads(run([sys.executable, str(HERE / "batched.py"), path, *options]))["speed_tg"]}
+
+
+def compare(path: str, how: argparse.Namespace) -> dict:
+    sides: tuple[Callable, ...] = (ours, theirs)
+    pairs = []
+    for i in range(how.pairs):  # who begins changes from pair to pair
+        found = {side: side(path, how) for side in (sides if i % 2 == 0 else sides[::-1])}
+        pairs.append((found[ours], found[theirs]))
+    return {
+        what: {
             "llamabox": [round(a[what], 2) for a, _ in pairs],
             "llama.cpp": [round(b[what], 2) for _, b in pairs],
-            "ratio": round(statistics.median(ratios), 3),
+            "ratio": round(statistics.median(a[what] / b[what] for a, b in pairs), 3),
         }
-    return result
+        for what in WHAT
+    }
 
 
 def cpu_name() -> str:
@@ -63,28 +93,40 @@ def cpu_name() -> str:
         return platform.processor()
 
 
+def system_info(directory: str) -> str:
+    """What llama.cpp says that it was built for."""
+    library = ctypes.CDLL(f"{directory}/libllama.so")
+    library.llama_print_system_info.restype = ctypes.c_char_p
+    return library.llama_print_system_info().decode().strip()
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("files", nargs="+")
     parser.add_argument("--llama-cpp", required=True)
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--prefill", type=int, default=256)
+    parser.add_argument("--prefill", type=int, default=512)
     parser.add_argument("--decode", type=int, default=64)
+    parser.add_argument("--sequences", type=int, default=8)
+    parser.add_argument("--batch-prompt", type=int, default=128)
+    parser.add_argument("--batch-decode", type=int, default=32)
     parser.add_argument("--out", default=str(HERE / "results" / "speed.json"))
-    arguments = parser.parse_args()
+    how = parser.parse_args()
+    chosen = {name: value for name, value in vars(how).items() if name not in ("files", "llama_cpp", "out")}
+    options = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in chosen.items())
     result = {
         "machine": f"{cpu_name()}, {os.cpu_count()} cores",
         "python": platform.python_version(),
-        "command": f"python benchmarks/compare_llama_cpp.py FILES --llama-cpp DIR --pairs {arguments.pairs} "
-        f"--threads {arguments.threads} --prefill {arguments.prefill} --decode {arguments.decode}",
+        "llama.cpp": system_info(how.llama_cpp),
+        "command": f"python benchmarks/compare_llama_cpp.py FILES --llama-cpp DIR {options}",
         "unit": "tokens a second",
         "files": {},
     }
-    for path in arguments.files:
-        result["files"][Path(path).name] = found = compare(path, arguments)
-        print(Path(path).name, "prefill", found["prefill"]["ratio"], "decode", found["decode"]["ratio"], flush=True)
-        Path(arguments.out).write_text(json.dumps(result, indent=1) + "\n")
+    for path in how.files:
+        result["files"][Path(path).name] = found = compare(path, how)
+        print(Path(path).name, {what: found[what]["ratio"] for what in WHAT}, flush=True)
+        Path(how.out).write_text(json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -2,9 +2,9 @@
 
     python benchmarks/compare_llama_cpp.py FILE... --llama-cpp DIR [--pairs 5] [--threads 2] [--out results/speed.json]
 
-DIR holds llama-bench, llama-batched-bench and libllama.so (Release, GGML_NATIVE=ON; at their default settings). Prefill and decode:
-`llama-bench` and `llamabox bench` with the same options. Batch: 8 sequences that decode together, `llama-batched-bench`
-and batched.py. Every run is a process of its own; none is discarded.
+DIR holds llama-bench, llama-batched-bench and libllama.so (Release, GGML_NATIVE=ON; at their default settings). Prefill
+and decode: `llama-bench` and `llamabox bench` with the same options. Batch: 8 sequences that decode together,
+`llama-batched-bench` and batched.py. Every run is a process of its own; none is discarded.
 """
 
 import argparse

@@ -1,0 +1,161 @@
+"""Block weights times many quantised rows: ROWS weight rows at a time, a lane each, by panels of COLUMNS rows.
+
+Every value of a group is multiplied by the same activation in all lanes, 4 values an instruction; a group's sum is
+exact; accumulator j of a weight row and a column takes the groups j, j + 8, j + 16, ... in order, and the 8 are added
+as ((0 + 4) + (2 + 6)) + ((1 + 5) + (3 + 7)): the arithmetic of integer.py, so a row gives the same bits alone.
+
+A tile stays in the second-level cache and is unpacked once for all rows; PIECE units of a panel stay in the first.
+
+args: 0 weight, 1 bytes a weight row, 2 weight rows, 3 values a row, 4 quantised rows, 5 their number, 6 out,
+      7 bytes an out row, 8 bias or 0, 9 weight rows a task, 10 scratch, 11 bytes of scratch a thread
+"""
+
+from llamabox.kernels.cpu.gemm_format import PANEL_UNIT, TileFormat
+from llamabox.kernels.cpu.gemm_lanes import COLUMNS, ROWS, VECTOR, load_bytes, load_floats, repeat_float, splat_float
+from llamabox.kernels.cpu.gemm_pack import PLANE, PLANES, called, pack_panel, unpack_tile
+from llamabox.kernels.cpu.program import Kernel, argument
+from llamabox.kernels.cpu.simd import fma, inline, load_f32, store, to_f32
+from llamabox.kernels.cpu.unit import X_UNIT
+
+PIECE = 8  # units
+TALLY = COLUMNS * VECTOR  # bytes of accumulators: one a column
+STEP = COLUMNS * PANEL_UNIT  # bytes of a unit of a panel
+
+
+def scratch_bytes(fmt: TileFormat, units: int, tiles: int) -> int:
+    """What a thread needs for so many tiles: accumulators and planes, a panel, the tiles."""
+    return 8 * TALLY + PLANES * PLANE + units * (STEP + tiles * 8 * fmt.stride)
+
+
+@inline
+def _load_group(p):
+    return (
+        load_bytes(p),
+        load_bytes(p + VECTOR),
+        load_bytes(p + 2 * VECTOR),
+        load_bytes(p + 3 * VECTOR),
+        load_bytes(p + 4 * VECTOR),
+        load_bytes(p + 5 * VECTOR),
+        load_bytes(p + 6 * VECTOR),
+        load_bytes(p + 7 * VECTOR),
+    )
+
+
+@inline
+def _add_group(fmt, acc, w, scales, group, x):
+    """acc plus a group of the tile times the group of a column at x."""
+    sums = fmt.sums(fmt, w, group, x)
+    return fmt.add_minimum(fmt, fma(to_f32(sums), scales * repeat_float(x + 256), acc), group, x)
+
+
+@inline
+def _add_four(fmt, accs, w, scales, group, x):
+    a, b, c, d = accs
+    a = _add_group(fmt, a, w, scales, group, x)
+    b = _add_group(fmt, b, w, scales, group, x + PANEL_UNIT)
+    c = _add_group(fmt, c, w, scales, group, x + 2 * PANEL_UNIT)
+    d = _add_group(fmt, d, w, scales, group, x + 3 * PANEL_UNIT)
+    return a, b, c, d
+
+
+@inline
+def _load_four(p):
+    return load_floats(p), load_floats(p + VECTOR), load_floats(p + 2 * VECTOR), load_floats(p + 3 * VECTOR)
+
+
+@inline
+def _store_four(p, accs):
+    store(p, accs[0])
+    store(p + VECTOR, accs[1])
+    store(p + 2 * VECTOR, accs[2])
+    store(p + 3 * VECTOR, accs[3])
+
+
+@called
+def _add_four_columns(fmt, tally, tile, x, units):
+    """The accumulators of one group of every unit, for 4 columns."""
+    accs, unit_bytes = _load_four(tally), 8 * fmt.stride
+    for u in range(units):
+        group = tile + u * unit_bytes
+        w, scales = _load_group(group), load_floats(group + 8 * VECTOR)
+        accs = _add_four(fmt, accs, w, scales, group, x + u * STEP)
+    _store_four(tally, accs)
+
+
+@called
+def _add_eight_columns(fmt, tally, tile, x, units):
+    """The same for 8 columns."""
+    accs, more, unit_bytes = _load_four(tally), _load_four(tally + 4 * VECTOR), 8 * fmt.stride
+    for u in range(units):
+        group = tile + u * unit_bytes
+        w, scales = _load_group(group), load_floats(group + 8 * VECTOR)
+        accs = _add_four(fmt, accs, w, scales, group, x + u * STEP)
+        more = _add_four(fmt, more, w, scales, group, x + u * STEP + 4 * PANEL_UNIT)
+    _store_four(tally, accs)
+    _store_four(tally + 4 * VECTOR, more)
+
+
+_add_columns = {4: _add_four_columns, 8: _add_eight_columns}[COLUMNS]
+
+
+@called
+def _multiply_panel(fmt, tile, panel, groups, tallies):
+    """The 8 accumulators of every column for a tile times a panel."""
+    for i in range(8 * COLUMNS):
+        store(tallies + i * VECTOR, splat_float(0.0))
+    for first in range(0, (groups + 7) >> 3, PIECE):
+        for j in range(min(8, groups)):
+            units = min(PIECE, ((groups - j + 7) >> 3) - first)
+            group = tile + (8 * first + j) * fmt.stride
+            _add_columns(fmt, tallies + j * TALLY, group, panel + first * STEP + 4 * j, units)
+
+
+@inline
+def _add_up(p):
+    """The 8 accumulators at p, TALLY bytes apart, added in the order of simd.sum_f32."""
+    a = load_floats(p) + load_floats(p + 4 * TALLY)
+    b = load_floats(p + 2 * TALLY) + load_floats(p + 6 * TALLY)
+    c = load_floats(p + TALLY) + load_floats(p + 5 * TALLY)
+    d = load_floats(p + 3 * TALLY) + load_floats(p + 7 * TALLY)
+    return (a + b) + (c + d)
+
+
+@called
+def _finish(tallies, columns, rows, out, out_bytes, bias):
+    """The results of a tile and a panel, plus the bias, stored."""
+    for c in range(columns):
+        y, p = _add_up(tallies + c * VECTOR), out + c * out_bytes
+        if rows == ROWS:
+            store(p, y if bias == 0 else y + load_floats(bias))
+        else:
+            store(tallies, y)
+            for row in range(rows):
+                one = load_f32(tallies + 4 * row)
+                store(p + 4 * row, one if bias == 0 else one + load_f32(bias + 4 * row))
+
+
+def many_rows(fmt: TileFormat) -> Kernel:
+    """The kernel of a type."""
+    unit_bytes = 8 * fmt.stride
+
+    def multiply_rows(args, task, thread):
+        row_bytes, groups, n = argument(args, 1), argument(args, 3) >> 5, argument(args, 5)
+        out, out_bytes, bias, per_task = argument(args, 6), argument(args, 7), argument(args, 8), argument(args, 9)
+        tallies = argument(args, 10) + thread * argument(args, 11)
+        units, first = (groups + 7) >> 3, task * per_task
+        rows = min(per_task, argument(args, 2) - first)
+        weight, out = argument(args, 0) + first * row_bytes, out + 4 * first
+        planes = tallies + 8 * TALLY
+        panel = planes + PLANES * PLANE
+        tiles = panel + units * STEP
+        for row in range(0, rows, ROWS):
+            tile = tiles + row // ROWS * units * unit_bytes
+            unpack_tile(fmt, weight + row * row_bytes, row_bytes, rows - row, groups, tile, planes)
+        for t in range(0, n, COLUMNS):
+            pack_panel(fmt, argument(args, 4) + t * units * X_UNIT, n - t, units, panel)
+            for row in range(0, rows, ROWS):
+                _multiply_panel(fmt, tiles + row // ROWS * units * unit_bytes, panel, groups, tallies)
+                here, added = out + t * out_bytes + 4 * row, 0 if bias == 0 else bias + 4 * (first + row)
+                _finish(tallies, min(COLUMNS, n - t), min(ROWS, rows - row), here, out_bytes, added)
+
+    return Kernel(multiply_rows, f"{fmt.name} many rows")

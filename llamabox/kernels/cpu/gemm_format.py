@@ -1,0 +1,231 @@
+"""A block type as the many-row kernels take it: what a tile and a panel hold for it, and how a group is multiplied.
+
+A tile is ROWS weight rows unpacked, a lane for each row. Of every unit of 8 groups it has 8 times, a group after the other,
+    8 vectors   the integers, values 4s .. 4s + 3 of the group in the s-th
+    1 vector    the scales, f32
+    1 vector    the minimums, f32                            (of types that have them, as what follows)
+    2 vectors   the sub-scales of both halves, i32
+    2 vectors   the sub-minimums of both halves, i32
+A panel is COLUMNS quantised rows side by side, PANEL_UNIT bytes for each unit of each row:
+    0-255 integers and 256-287 scales as the rows have them (unit.py);
+    288-319 and 320-351: -offset times the sums of first and of second halves, i32 a group; for types without
+    sub-scales those of whole groups, in the first place;
+    352-383: the sums of groups times their scales, f32; of types with sub-minimums instead
+    352-383 and 384-415: the sums of first and of second halves, i32
+"""
+
+from llamabox.kernels.cpu.described import Described
+from llamabox.kernels.cpu.features import FEATURES
+from llamabox.kernels.cpu.formats import FORMATS, Format
+from llamabox.kernels.cpu.gemm_lanes import VECTOR, load_floats, load_ints, repeat_bytes, repeat_float, repeat_int
+from llamabox.kernels.cpu.simd import (
+    alternate_i16x16,
+    dot,
+    dot_signed,
+    fma,
+    inline,
+    mul_pairs,
+    splat_i16x16,
+    store,
+    sum_pairs,
+    to_f32,
+)
+from llamabox.kernels.cpu.unit import UNITS
+
+PANEL_UNIT = 416
+CENTRES, SUMS = 288, 352
+FLIPPED = FEATURES.avx512 or FEATURES.avxvnni  # signed integers have 128 added: one instruction multiplies all 8 bits
+
+
+# ---- sums of products of half a group with 16 values at x: 4 vectors -------------------------------------------------
+
+
+@inline
+def _half_whole(acc, a, b, c, d, x):
+    acc = dot(dot(acc, a, repeat_bytes(x)), b, repeat_bytes(x + 32))
+    return dot(dot(acc, c, repeat_bytes(x + 64)), d, repeat_bytes(x + 96))
+
+
+@inline
+def _half_signed(acc, a, b, c, d, x):
+    acc = dot_signed(dot_signed(acc, a, repeat_bytes(x)), b, repeat_bytes(x + 32))
+    return dot_signed(dot_signed(acc, c, repeat_bytes(x + 64)), d, repeat_bytes(x + 96))
+
+
+@inline
+def _half_5_bits(acc, a, b, c, d, x):
+    pairs = mul_pairs(a, repeat_bytes(x)) + mul_pairs(b, repeat_bytes(x + 32))
+    pairs = pairs + mul_pairs(c, repeat_bytes(x + 64)) + mul_pairs(d, repeat_bytes(x + 96))
+    return acc + sum_pairs(pairs, splat_i16x16(1))
+
+
+@inline
+def _half_6_bits(acc, a, b, c, d, x):
+    one = mul_pairs(a, repeat_bytes(x)) + mul_pairs(b, repeat_bytes(x + 32))
+    two = mul_pairs(c, repeat_bytes(x + 64)) + mul_pairs(d, repeat_bytes(x + 96))
+    return acc + sum_pairs(one, splat_i16x16(1)) + sum_pairs(two, splat_i16x16(1))
+
+
+def _half_of(bits: int):
+    if FLIPPED:
+        return _half_whole
+    if bits == 8:
+        return _half_signed
+    short = {} if FEATURES.dotprod else {5: _half_5_bits, 6: _half_6_bits}
+    return short.get(bits, _half_whole)
+
+
+# ---- what types differ in ---------------------------------------------------------------------------------------------
+
+
+@inline
+def _as_they_are(w):
+    return w
+
+
+@inline
+def _add_128(w):
+    return w ^ 128
+
+
+@inline
+def _plain_sums(fmt, w, group, x):
+    sums = fmt.half(repeat_int(x + CENTRES), w[0], w[1], w[2], w[3], x)
+    return fmt.half(sums, w[4], w[5], w[6], w[7], x + 128)
+
+
+@inline
+def _scaled_halves(fmt, w, group, x):
+    first = fmt.half(repeat_int(x + CENTRES), w[0], w[1], w[2], w[3], x)
+    second = fmt.half(repeat_int(x + CENTRES + 32), w[4], w[5], w[6], w[7], x + 128)
+    return first * load_ints(group + fmt.subscales_at) + second * load_ints(group + fmt.subscales_at + VECTOR)
+
+
+@inline
+def _no_minimum(fmt, acc, group, x):
+    return acc
+
+
+@inline
+def _minimum(fmt, acc, group, x):
+    return fma(repeat_float(x + SUMS), load_floats(group + fmt.minimums_at), acc)
+
+
+@inline
+def _subminimum(fmt, acc, group, x):
+    first = repeat_int(x + SUMS) * load_ints(group + fmt.subminimums_at)
+    sums = first + repeat_int(x + SUMS + 32) * load_ints(group + fmt.subminimums_at + VECTOR)
+    return fma(to_f32(sums) * repeat_float(x + 256), load_floats(group + fmt.minimums_at), acc)
+
+
+# ---- what goes into a panel beside integers and scales: `sums` are i16 for 16 values ---------------------------------
+
+
+@inline
+def _put_centres(fmt, sums, unit):
+    store(unit + CENTRES, sum_pairs(sums, splat_i16x16(-fmt.offset)))
+
+
+@inline
+def _put_both_centres(fmt, sums, unit):
+    store(unit + CENTRES, first_of(sums) * -fmt.offset)
+    store(unit + CENTRES + 32, second_of(sums) * -fmt.offset)
+
+
+@inline
+def _put_no_sums(sums, scales, unit):
+    pass
+
+
+@inline
+def _put_scaled_sums(sums, scales, unit):
+    store(unit + SUMS, to_f32(sum_pairs(sums, splat_i16x16(1))) * scales)
+
+
+@inline
+def _put_both_sums(sums, scales, unit):
+    store(unit + SUMS, first_of(sums))
+    store(unit + SUMS + 32, second_of(sums))
+
+
+@inline
+def first_of(pairs):
+    """The first of every two i16, as i32."""
+    return sum_pairs(pairs, alternate_i16x16(splat_i16x16(1), splat_i16x16(0)))
+
+
+@inline
+def second_of(pairs):
+    """The second of every two i16, as i32."""
+    return sum_pairs(pairs, alternate_i16x16(splat_i16x16(0), splat_i16x16(1)))
+
+
+# ---- and into the rows of a tile beside integers and scales -----------------------------------------------------------
+
+
+@inline
+def _put_nothing(fmt, p, row):
+    pass
+
+
+@inline
+def _put_minimums(fmt, p, row):
+    store(row + 8 * fmt.minimums_at, fmt.minimums(p))
+
+
+@inline
+def _put_subscales(fmt, p, row):
+    sub = fmt.subscales(p)
+    store(row + 8 * fmt.subscales_at, first_of(fmt.first(sub)))
+    store(row + 8 * fmt.subscales_at + 8 * VECTOR, first_of(fmt.second(sub)))
+
+
+@inline
+def _put_subminimums(fmt, p, row):
+    sub = fmt.subminimums(p)
+    store(row + 8 * fmt.subminimums_at, first_of(sub))
+    store(row + 8 * fmt.subminimums_at + 8 * VECTOR, second_of(sub))
+
+
+def tile_format_of(name: str) -> "TileFormat":
+    """The TileFormat of a type by the type's name."""
+    return TILE_FORMATS[name]
+
+
+class TileFormat(Described):
+    """What the many-row kernels ask a type for.
+
+    unit_bytes, group_bytes  of a weight row
+    stride                   bytes of a group of a tile, which has so many vectors
+    ..._at                   where in a group of a tile
+    """
+
+    def __init__(self, format: Format):
+        unit = UNITS[format.name]
+        flip = 128 if format.bits == 8 and FLIPPED else 0
+        self.group_bytes = format.unit_bytes // 8
+        self.name, self.unit_bytes, self.offset = format.name, format.unit_bytes, format.offset + flip
+        self.integers, self.flip = format.integers, _add_128 if flip else _as_they_are
+        self.scales, self.minimums, self.subscales = format.scales, format.minimums, format.subscales
+        self.first, self.second, self.subminimums = unit.first, unit.second, getattr(format, "subminimums", None)
+        self.half = _half_of(format.bits)
+        self.put_minimums, self.put_subscales, self.put_subminimums = (_put_nothing,) * 3
+        self.put_centres, self.put_sums = _put_centres, _put_no_sums
+        self.sums, self.add_minimum = _plain_sums, _no_minimum
+        vectors = 9
+        if self.minimums is not None:
+            self.minimums_at, self.put_minimums = VECTOR * vectors, _put_minimums
+            self.add_minimum, self.put_sums, vectors = _minimum, _put_scaled_sums, vectors + 1
+        if self.subscales is not None:
+            self.subscales_at, self.put_subscales, vectors = VECTOR * vectors, _put_subscales, vectors + 2
+            self.sums, self.put_centres = _scaled_halves, _put_both_centres
+        if self.subminimums is not None:
+            self.subminimums_at, self.put_subminimums, vectors = VECTOR * vectors, _put_subminimums, vectors + 2
+            self.add_minimum, self.put_sums = _subminimum, _put_both_sums
+        self.vectors, self.stride = vectors, VECTOR * vectors
+
+    def __reduce__(self):  # by name: numba's cache keys pickle what a kernel refers to
+        return tile_format_of, (self.name,)
+
+
+TILE_FORMATS = {format.name: TileFormat(format) for format in FORMATS.values()}

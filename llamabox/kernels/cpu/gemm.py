@@ -10,6 +10,7 @@ args: 0 weight, 1 bytes a weight row, 2 weight rows, 3 values a row, 4 quantised
       7 bytes an out row, 8 bias or 0, 9 weight rows a task, 10 scratch, 11 bytes of scratch a thread
 """
 
+from llamabox.kernels.cpu.features import FEATURES
 from llamabox.kernels.cpu.gemm_format import PANEL_UNIT, TileFormat
 from llamabox.kernels.cpu.gemm_lanes import COLUMNS, ROWS, VECTOR, load_bytes, load_floats, repeat_float, splat_float
 from llamabox.kernels.cpu.gemm_pack import PLANE, PLANES, called, pack_panel, unpack_tile
@@ -18,13 +19,20 @@ from llamabox.kernels.cpu.simd import fma, inline, load_f32, store, to_f32
 from llamabox.kernels.cpu.unit import X_UNIT
 
 PIECE = 8  # units
+TILES, TILES_BYTES = 4, 384 << 10 if FEATURES.avx512 else 192 << 10  # of a task
+TASKS_A_THREAD = 2
 TALLY = COLUMNS * VECTOR  # bytes of accumulators: one a column
 STEP = COLUMNS * PANEL_UNIT  # bytes of a unit of a panel
 
 
-def scratch_bytes(fmt: TileFormat, units: int, tiles: int) -> int:
-    """What a thread needs for so many tiles: accumulators and planes, a panel, the tiles."""
-    return 8 * TALLY + PLANES * PLANE + units * (STEP + tiles * 8 * fmt.stride)
+def task_size(fmt: TileFormat, n_out: int, units: int, threads: int) -> tuple[int, int]:
+    """Weight rows a task, and the bytes of scratch a thread needs for them: accumulators, planes, a panel, tiles.
+
+    Several tiles share the work on a panel, as many as fit TILES_BYTES, but each thread gets some tasks.
+    """
+    tile = units * 8 * fmt.stride
+    tiles = max(1, min(TILES, TILES_BYTES // tile, n_out // (ROWS * threads * TASKS_A_THREAD)))
+    return tiles * ROWS, 8 * TALLY + PLANES * PLANE + units * STEP + tiles * tile
 
 
 @inline

@@ -1,6 +1,6 @@
 """A block type as the many-row kernels take it: what a tile and a panel hold for it, and how a group is multiplied.
 
-A tile is ROWS weight rows unpacked, a lane for each row. Of every unit of 8 groups it has 8 times, a group after the other,
+A tile is ROWS weight rows unpacked, a lane for each row. Of every group of every unit it has, in order,
     8 vectors   the integers, values 4s .. 4s + 3 of the group in the s-th
     1 vector    the scales, f32
     1 vector    the minimums, f32                            (of types that have them, as what follows)
@@ -75,7 +75,7 @@ def _half_of(bits: int):
     return short.get(bits, _half_whole)
 
 
-# ---- what types differ in ---------------------------------------------------------------------------------------------
+# ---- what types differ in --------------------------------------------------------------------------------------------
 
 
 @inline
@@ -160,7 +160,7 @@ def second_of(pairs):
     return sum_pairs(pairs, alternate_i16x16(splat_i16x16(0), splat_i16x16(1)))
 
 
-# ---- and into the rows of a tile beside integers and scales -----------------------------------------------------------
+# ---- and into the rows of a tile beside integers and scales ----------------------------------------------------------
 
 
 @inline

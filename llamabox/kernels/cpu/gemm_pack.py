@@ -80,9 +80,7 @@ def unpack_tile(fmt, weight, row_bytes, rows, groups, tile, planes):
     spare = spare_unit(stack_512())
     for u in range((groups + 7) >> 3):
         for row in range(ROWS):
-            p = whole_unit(
-                fmt, weight + min(row, rows - 1) * row_bytes + u * fmt.unit_bytes, groups - 8 * u, spare
-            )
+            p = whole_unit(fmt, weight + min(row, rows - 1) * row_bytes + u * fmt.unit_bytes, groups - 8 * u, spare)
             _spread_row(fmt, p, planes + 32 * row)
         _turn_planes(planes, tile + 8 * u * fmt.stride, fmt.stride, fmt.vectors)
 

@@ -6,16 +6,18 @@ from functools import cache
 import numpy as np
 
 from llamabox.gguf import GGMLType
-from llamabox.kernels.cpu import floats, integer
+from llamabox.kernels.cpu import floats, gemm, integer
 from llamabox.kernels.cpu.activation import quantise
 from llamabox.kernels.cpu.floats import FLOATS
+from llamabox.kernels.cpu.gemm_format import TILE_FORMATS
 from llamabox.kernels.cpu.program import Kernel
 from llamabox.kernels.cpu.runner import Job, Runner, address
-from llamabox.kernels.cpu.unit import TILE_UNIT, UNITS, X_UNIT
+from llamabox.kernels.cpu.unit import UNITS, X_UNIT
 from llamabox.kernels.weight import Weight
 
 TASK_BYTES = 48 << 10  # of weights, in one task of a one-row product
 QUANTISE_VALUES = 16384  # in one task
+FLOAT_ROWS = 16  # weight rows in one task of a float product of many rows
 
 
 @cache
@@ -27,7 +29,7 @@ def one_row(name: str) -> Kernel:
 @cache
 def many_rows(name: str) -> Kernel:
     """The kernel of a type's name for several rows."""
-    return integer.many_rows(UNITS[name]) if name in UNITS else floats.many_rows(FLOATS[name])
+    return gemm.many_rows(TILE_FORMATS[name]) if name in UNITS else floats.many_rows(FLOATS[name])
 
 
 def has_kernel(type: GGMLType) -> bool:
@@ -88,11 +90,10 @@ def product_job(
         per_task = max(4, TASK_BYTES // weight.row_bytes & ~3)
         args = (data, weight.row_bytes, n_out, width, x, 1, out, out_bytes, bias, per_task)
         return Job(weight.one_row, -(-n_out // per_task), args)
-    per_task = integer.TILE_ROWS
-    scratch, size = 0, 0
+    per_task, scratch, size = FLOAT_ROWS, 0, 0
     if weight.quantised:
-        size = per_task * units(width) * TILE_UNIT
-        scratch = runner.scratch("tile", size * runner.threads)
+        per_task, size = gemm.task_size(TILE_FORMATS[weight.type.name], n_out, units(width), runner.threads)
+        scratch = runner.scratch("tiles", size * runner.threads)
     args = (data, weight.row_bytes, n_out, width, x, rows, out, out_bytes, bias, per_task, scratch, size)
     return Job(weight.many_rows, -(-n_out // per_task), args)
 

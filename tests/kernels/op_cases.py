@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from llamabox.gguf import GGMLType, dequantize, quantize
+from llamabox.gguf.quant import PACK as QUANTISABLE
 from llamabox.kernels import Weight
 
 EXACT = 1e-12  # NMSE of f32 arithmetic
@@ -33,27 +34,56 @@ def normal(seed: int, *shape: int, scale: float = 1.0) -> np.ndarray:
 
 # Bytes of f16 scales in the blocks of types that nothing quantises here: offsets, and what to put there.
 SCALES = {
+    "Q8_1": ((0, 0.0005),),
     "Q2_K": ((80, 0.01), (82, 0.02)),
     "Q3_K": ((108, 0.004),),
     "IQ4_NL": ((0, 0.005),),
     "IQ4_XS": ((0, 0.0005),),
+    "IQ3_XXS": ((0, 0.001),),
+    "IQ3_S": ((0, 0.001),),
     "IQ2_XXS": ((0, 0.01),),
+    "IQ2_XS": ((0, 0.01),),
+    "IQ2_S": ((0, 0.01),),
+    "IQ1_S": ((0, 0.05),),
+    "Q1_0": ((0, 0.06),),
+    "Q2_0": ((0, 0.05),),
 }
 
 
+def _put(blocks: np.ndarray, offset: int, values: np.ndarray) -> None:
+    """Numbers into the bytes from `offset` on: blocks uint8 (..., bytes), values (..., n)."""
+    data = np.ascontiguousarray(values).view(np.uint8)
+    blocks[..., offset : offset + data.shape[-1]] = data
+
+
+def random_weight_blocks(type: GGMLType, rng: np.random.Generator, *shape: int) -> np.ndarray:
+    """Random codes under scales that differ from block to block by up to 8: uint8 (*shape, bytes a block)."""
+    blocks = rng.integers(0, 256, (*shape, type.type_size), dtype=np.uint8)
+    sizes = rng.integers(1, 9, (*shape, 1)) / 4
+    for offset, scale in SCALES.get(type.name, ()):
+        _put(blocks, offset, (scale * sizes).astype(np.float16))
+    if type.name == "Q8_K":
+        _put(blocks, 0, (0.0005 * sizes).astype(np.float32))
+    elif type.name == "NVFP4":  # ue4m3, 1/64 to 1
+        _put(blocks, 0, rng.integers(0x08, 0x38, (*shape, 4), dtype=np.uint8))
+    elif type.name == "IQ1_M":  # the upper four bits of each u16 are four of the f16's
+        bits = (0.05 * sizes).astype(np.float16).view(np.uint16)
+        for i in range(4):
+            high = (bits[..., 0] >> 4 * i << 4).astype(np.uint8)
+            blocks[..., 49 + 2 * i] = blocks[..., 49 + 2 * i] & 15 | high
+    return blocks
+
+
 def matrix(type_name: str, *shape: int, seed: int = 0) -> Weight:
-    """A weight of this type: random values quantised, or random blocks with fixed scales."""
+    """A weight of this type: random values quantised, or where nothing quantises, random blocks."""
     type, rng = GGMLType[type_name], np.random.default_rng(seed)
     values = rng.standard_normal(shape).astype(np.float32) / np.float32(np.sqrt(shape[-1]))
-    if type_name in SCALES:
-        blocks = rng.integers(0, 256, (*shape[:-1], shape[-1] // type.block_size, type.type_size), dtype=np.uint8)
-        for offset, scale in SCALES[type_name]:
-            blocks[..., offset : offset + 2] = np.frombuffer(np.float16(scale).tobytes(), np.uint8)
-        data = blocks.reshape(*shape[:-1], -1)
-    elif type.dtype is not None:
+    if type.dtype is not None:
         data = values.astype(type.dtype)
-    else:
+    elif type in QUANTISABLE:
         data = quantize(values, type)
+    else:
+        data = random_weight_blocks(type, rng, *shape[:-1], shape[-1] // type.block_size).reshape(*shape[:-1], -1)
     return Weight(f"{type_name}{shape}", type, shape, data)
 
 
@@ -75,8 +105,7 @@ class Case:
 
 
 FLOATS = ("F32", "F16", "BF16")
-FUSED = ("Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q4_K", "Q5_K", "Q6_K")
-TILED = ("Q2_K", "Q3_K", "IQ4_NL", "IQ4_XS", "IQ2_XXS", "TQ2_0", "MXFP4")
+BLOCKS = tuple(type.name for type in GGMLType if type.dtype is None and type.name != "BF16")
 
 
 def linear_case(type_name: str, rows: tuple, width: int, out: int, bias: bool = False) -> Case:
@@ -96,14 +125,15 @@ def linear_cases():
         yield linear_case(type_name, (5,), 20, 3)  # a width that is no multiple of 8
         yield linear_case(type_name, (2, 3), 256, 50)
         yield linear_case(type_name, (1,), 5, 1)
-    for type_name in (*FUSED, *TILED):
-        width = max(256, GGMLType[type_name].block_size)
-        yield linear_case(type_name, (1,), 2 * width, 45, bias=True)
-        yield linear_case(type_name, (7,), width, 18)
-        yield linear_case(type_name, (40, 2), width, 1)
-        if GGMLType[type_name].block_size == 32:
-            yield linear_case(type_name, (1,), 32, 200)
-            yield linear_case(type_name, (3,), 7 * 32 + 256, 21)  # the last 256 values are not full
+    for type_name in BLOCKS:
+        yield linear_case(type_name, (1,), 512, 45, bias=True)
+        yield linear_case(type_name, (3,), 768, 18)
+        yield linear_case(type_name, (20, 2), 256, 17)
+        size = GGMLType[type_name].block_size
+        if size < 256:  # the last 256 values of a row need not be full
+            yield linear_case(type_name, (1,), size, 200)
+            yield linear_case(type_name, (3,), 256 - size, 21)
+            yield linear_case(type_name, (40,), 256 + size, 3)
 
 
 def scaled_case() -> Case:
@@ -233,7 +263,7 @@ def elementwise_cases():
 
 def embed_cases():
     ids = np.array([3, 0, 9, 3], np.int32)
-    for type_name in (*FLOATS, *FUSED, *TILED):
+    for type_name in (*FLOATS, *BLOCKS):
         weight = matrix(type_name, 10, 256)
         yield Case(f"embed {type_name}", lambda ops, w=weight: ops.embed(w, ids), lambda w=weight: values_of(w)[ids])
 

@@ -4,8 +4,9 @@ import threading
 
 import numpy as np
 import pytest
-from op_cases import FLOATS, FUSED, TILED, matrix, nmse, normal, values_of
+from op_cases import BLOCKS, FLOATS, matrix, nmse, normal, values_of
 
+from llamabox.gguf import GGMLType
 from llamabox.kernels import open_backend
 
 
@@ -14,17 +15,24 @@ def ops():
     return open_backend("cpu", threads=2)
 
 
-@pytest.mark.parametrize("type_name", [*FLOATS, *FUSED, *TILED[:2]])
+@pytest.mark.parametrize("type_name", [*FLOATS, *BLOCKS])
 def test_a_row_gives_the_same_bits_alone_as_among_others(ops, type_name):
-    width = 416 if type_name in ("Q8_0", "Q4_0", "Q5_1", *FLOATS) else 512
+    width = 416 if GGMLType[type_name].block_size <= 32 else 512
     weight, x, bias = matrix(type_name, 70, width), normal(1, 300, width), normal(2, 70)
     alone = np.concatenate([ops.linear(x[t : t + 1], weight, bias) for t in range(40)])
     for rows in (7, 40, 300):
         np.testing.assert_array_equal(ops.linear(x[:rows], weight, bias)[:40], alone[:rows])
 
 
-@pytest.mark.parametrize("type_name", ["Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1"])
-@pytest.mark.parametrize("width", [32, 96, 128, 160, 384, 544])
+@pytest.mark.parametrize(
+    ("type_name", "width"),
+    [
+        (name, width)
+        for name in BLOCKS
+        for width in (32, 96, 128, 160, 384, 544, 576)
+        if GGMLType[name].block_size < 256 and width % GGMLType[name].block_size == 0
+    ],
+)
 def test_rows_that_end_in_the_first_half_of_a_unit_give_the_same_bits_too(ops, type_name, width):
     weight, x, bias = matrix(type_name, 37, width), normal(3, 7, width), normal(4, 37)
     alone = np.concatenate([ops.linear(x[t : t + 1], weight, bias) for t in range(7)])
@@ -32,7 +40,7 @@ def test_rows_that_end_in_the_first_half_of_a_unit_give_the_same_bits_too(ops, t
     assert nmse(x.astype(np.float64) @ values_of(weight).T + bias, alone) <= 1e-4
 
 
-@pytest.mark.parametrize("type_name", FUSED)
+@pytest.mark.parametrize("type_name", BLOCKS)
 def test_integers_are_exact(ops, type_name):
     """Rows of integers up to 127 are quantised without loss, so products are f32-exact: every byte is read right."""
     weight = matrix(type_name, 33, 512, seed=5)
@@ -89,10 +97,9 @@ def test_a_read_only_weight_is_read_in_place(ops):
 
 
 def test_kernel_names(ops):
-    names = {t: ops.kernel_name(matrix(t, 1, 256)) for t in (*FLOATS, *FUSED, *TILED)}
+    names = {t: ops.kernel_name(matrix(t, 1, 256)) for t in (*FLOATS, *BLOCKS)}
     assert all(names[t] == f"{t} x f32" for t in FLOATS)
-    assert all(names[t].startswith(f"{t} x int8 (") for t in FUSED)
-    assert all(names[t] == "unpacked tiles x f32" for t in TILED)
+    assert all(names[t].startswith(f"{t} x int8 (") for t in BLOCKS)
 
 
 @pytest.mark.parametrize("threads", [0, -2])

@@ -4,7 +4,7 @@ import inspect
 
 import numpy as np
 import pytest
-from op_cases import CASES, FLOATS, FUSED, TILED, matrix, nmse, normal
+from op_cases import CASES, BLOCKS, FLOATS, matrix, nmse, normal
 
 from llamabox.kernels import BACKENDS, Ops, open_backend
 from llamabox.kernels.ops_cpu import CpuOps
@@ -38,7 +38,7 @@ def test_signatures_are_those_of_ops(name):
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("type_name", [*FLOATS, *FUSED, TILED[0]])
+@pytest.mark.parametrize("type_name", [*FLOATS, *BLOCKS])
 @pytest.mark.parametrize("rows", [1, 3])
 def test_what_is_not_finite_stays_so(ops, type_name, value, rows):
     x = normal(2, rows, 256)

@@ -5,7 +5,9 @@ features.py    which instructions the CPU has: the one place that asks
 simd/          vector values for numba functions, one LLVM vector each
 halves.py      f16 and bf16 in memory
 atomics.py     what threads share
-formats.py     each GGUF block type once: bytes -> integers, scales, minimums
+formats*.py    each GGUF block type once: bytes -> integers, scales, minimums
+unpacking.py   lanes spread and widened, for them
+tables.py      constants that they look up
 activation.py  rows of f32 quantised to 8 bits, in the order the products want
 integer.py     block weights times quantised rows: one row (decode) and many (prefill)
 floats.py      F32, F16 and BF16 weights times f32 rows

@@ -102,20 +102,38 @@ def load_bf16x8(typing, address):
     return signature(f32x8, types.intp), code
 
 
+def _each_half(blocks):
+    """An op that loads eight f16 as f32: lane i from address + blocks[i] * stride."""
+
+    @intrinsic
+    def load(typing, address, stride):
+        def code(context, builder, sig, args):
+            base, stride = args
+            bits = ir.Constant(ir.VectorType(I16, 8), ir.Undefined)
+            for lane, block in enumerate(blocks):
+                value = builder.load(pointer(builder, builder.add(base, builder.mul(I64(block), stride)), I16))
+                value.align = 1
+                bits = builder.insert_element(bits, value, I32(lane))
+            return _half_to_float(builder, bits, True)
+
+        return signature(f32x8, types.intp, types.int64), code
+
+    return load
+
+
+load_f16_each = _each_half(range(8))  # at address, address + stride, ...
+load_f16_pairs = _each_half([0, 0, 1, 1, 2, 2, 3, 3])
+load_f16_quads = _each_half([0, 0, 0, 0, 1, 1, 1, 1])
+
+
 @intrinsic
-def load_f16_each(typing, address, stride):
-    """Eight f16 at address, address + stride, ... as f32."""
+def f16_of_bits(typing, bits):
+    """An f16's bits as f32."""
 
     def code(context, builder, sig, args):
-        base, stride = args
-        bits = ir.Constant(ir.VectorType(I16, 8), ir.Undefined)
-        for lane in range(8):
-            value = builder.load(pointer(builder, builder.add(base, builder.mul(I64(lane), stride)), I16))
-            value.align = 1
-            bits = builder.insert_element(bits, value, I32(lane))
-        return _half_to_float(builder, bits, True)
+        return _half_to_float(builder, args[0], False)
 
-    return signature(f32x8, types.intp, types.int64), code
+    return signature(types.float32, types.uint16), code
 
 
 @intrinsic

@@ -8,15 +8,16 @@ run over units in order: the result is the same whether a row is multiplied alon
 A unit of activations, X_UNIT bytes:  0-255: integers;  256-287: scale, f32 a group;  288-319: sums, i16 for 16 values;
                                       320-575: the integers again, group after group
 A unit of a tile, TILE_UNIT bytes:    0-255: integers;  256-287: scale, f32 a group;
-                                      288-319: minimum, f32 a group, or sub-scales of first halves, i16 twice a group;
-                                      320-351: sub-scales of second halves
+                                      288-319: sub-scales of first halves, i16 twice a group;
+                                      320-351: sub-scales of second halves;
+                                      352-383: minimum, f32 a group;
+                                      384-415: sub-minimums, i16 for 16 values
 """
 
 from llamabox.kernels.cpu.described import Described
 from llamabox.kernels.cpu.formats import FORMATS, Format
 from llamabox.kernels.cpu.simd import (
     alternate_i16x16,
-    even_i8x8,
     fma,
     inline,
     load_f32x8,
@@ -24,21 +25,19 @@ from llamabox.kernels.cpu.simd import (
     load_i8x32,
     load_i16x16,
     load_i64,
-    load_u16,
+    load_u8,
     mul_pairs,
-    odd_i8x8,
-    signed_i16x8,
     signed_mul_pairs,
     splat_i16x16,
     store,
     sum_pairs,
     to_f32,
     transpose8,
-    twice_i16x8,
 )
+from llamabox.kernels.cpu.unpacking import even_twice, odd_twice
 
 X_UNIT, X_IN_ORDER = 576, 320
-TILE_UNIT = 352
+TILE_UNIT = 416
 
 
 # ---- sums of products of half a unit: 4 vectors, i8x32, with those at x ---------------------------------------------
@@ -56,6 +55,13 @@ def _half_6_bits(a, b, c, d, x, sub):
     one = mul_pairs(a, load_i8x32(x)) + mul_pairs(b, load_i8x32(x + 32))
     two = mul_pairs(c, load_i8x32(x + 64)) + mul_pairs(d, load_i8x32(x + 96))
     return sum_pairs(one, sub) + sum_pairs(two, sub)
+
+
+@inline
+def _half_7_bits(a, b, c, d, x, sub):
+    one = sum_pairs(mul_pairs(a, load_i8x32(x)), sub) + sum_pairs(mul_pairs(b, load_i8x32(x + 32)), sub)
+    two = sum_pairs(mul_pairs(c, load_i8x32(x + 64)), sub) + sum_pairs(mul_pairs(d, load_i8x32(x + 96)), sub)
+    return one + two
 
 
 @inline
@@ -87,22 +93,17 @@ def _same(sub):
 
 @inline
 def _first_subscales(sub):
-    return twice_i16x8(signed_i16x8(even_i8x8(sub)))
+    return even_twice(sub)
 
 
 @inline
 def _second_subscales(sub):
-    return twice_i16x8(signed_i16x8(odd_i8x8(sub)))
+    return odd_twice(sub)
 
 
 @inline
 def _store_nothing(fmt, p, tile):
     pass
-
-
-@inline
-def _store_minimums(fmt, p, tile):
-    store(tile + 288, fmt.minimums(p))
 
 
 @inline
@@ -113,13 +114,28 @@ def _store_subscales(fmt, p, tile):
 
 
 @inline
+def _store_minimums(fmt, p, tile):
+    store(tile + 352, fmt.minimums(p))
+
+
+@inline
+def _store_subminimums(fmt, p, tile):
+    store(tile + 384, fmt.subminimums(p))
+
+
+@inline
 def _add_no_tile(acc, tile, x):
     return acc
 
 
 @inline
 def _add_tile_minimum(acc, tile, x):
-    return fma(_scaled_sums(x), load_f32x8(tile + 288), acc)
+    return fma(_scaled_sums(x, splat_i16x16(1)), load_f32x8(tile + 352), acc)
+
+
+@inline
+def _add_tile_subminimum(acc, tile, x):
+    return fma(_scaled_sums(x, load_i16x16(tile + 384)), load_f32x8(tile + 352), acc)
 
 
 @inline
@@ -129,13 +145,18 @@ def _add_nothing(fmt, acc, p, x):
 
 @inline
 def _add_minimum(fmt, acc, p, x):
-    return fma(_scaled_sums(x), fmt.minimums(p), acc)
+    return fma(_scaled_sums(x, splat_i16x16(1)), fmt.minimums(p), acc)
 
 
 @inline
-def _scaled_sums(x):
-    """The sum of each group of activations."""
-    return to_f32(sum_pairs(load_i16x16(x + 288), splat_i16x16(1))) * load_f32x8(x + 256)
+def _add_subminimum(fmt, acc, p, x):
+    return fma(_scaled_sums(x, fmt.subminimums(p)), fmt.minimums(p), acc)
+
+
+@inline
+def _scaled_sums(x, factors):
+    """The sum of each group of activations, whose halves have these factors."""
+    return to_f32(sum_pairs(load_i16x16(x + 288), factors)) * load_f32x8(x + 256)
 
 
 # ---- units ----------------------------------------------------------------------------------------------------------
@@ -151,20 +172,21 @@ class Unit(Described):
 
     def __init__(self, format: Format):
         self.name, self.unit_bytes, self.offset = format.name, format.unit_bytes, format.offset
-        self.group_bytes = format.unit_bytes // 8  # of types whose units may be cut short
-        self.integers, self.scales, self.minimums = format.integers, format.scales, format.minimums
-        self.half = {5: _half_5_bits, 6: _half_6_bits, 8: _half_8_bits}[format.bits]
-        plain, sub = (_ones, _same, _same, _ones), (format.subscales, _first_subscales, _second_subscales, _load_sub)
-        self.subscales, self.first, self.second, self.tile_sub = plain if format.subscales is None else sub
-        self.store_extras, self.add_minimum, self.add_tile_minimum = _store_nothing, _add_nothing, _add_no_tile
+        self.integers, self.scales = format.integers, format.scales
+        self.minimums, self.subminimums = format.minimums, format.subminimums
+        self.half = {5: _half_5_bits, 6: _half_6_bits, 7: _half_7_bits, 8: _half_8_bits}[format.bits]
+        self.subscales, self.first, self.second, self.tile_sub = _ones, _same, _same, _ones
+        self.store_subscales, self.store_minimums, self.store_subminimums = (_store_nothing,) * 3
+        self.add_minimum, self.add_tile_minimum = _add_nothing, _add_no_tile
+        if format.subscales is not None:
+            self.subscales, self.first, self.second = format.subscales, _first_subscales, _second_subscales
+            self.tile_sub, self.store_subscales = _load_sub, _store_subscales
         if format.minimums is not None:
-            self.store_extras, self.add_minimum, self.add_tile_minimum = (
-                _store_minimums,
-                _add_minimum,
-                _add_tile_minimum,
-            )
-        elif format.subscales is not None:
-            self.store_extras = _store_subscales
+            self.store_minimums = _store_minimums
+            self.add_minimum, self.add_tile_minimum = _add_minimum, _add_tile_minimum
+        if format.subminimums is not None:
+            self.store_subminimums = _store_subminimums
+            self.add_minimum, self.add_tile_minimum = _add_subminimum, _add_tile_subminimum
 
     def __reduce__(self):  # by name: numba's cache keys pickle what a kernel refers to
         return unit_of, (self.name,)
@@ -186,11 +208,11 @@ def whole_unit(fmt, p, groups, spare):
     """The unit at p; where a row ends before 8 groups, a copy in `spare`, whose zeros stand for the others."""
     if groups >= 8:
         return p
-    length = groups * fmt.group_bytes
+    length = (groups * fmt.unit_bytes) >> 3
     for i in range(0, length & ~7, 8):
         store(spare + i, load_i64(p + i))
-    for i in range(length & ~7, length, 2):
-        store(spare + i, load_u16(p + i))
+    for i in range(length & ~7, length):
+        store(spare + i, load_u8(p + i))
     return spare
 
 
@@ -198,7 +220,7 @@ def whole_unit(fmt, p, groups, spare):
 def doubled_unit(fmt, p, groups, spare):
     """A copy in `spare` of a unit of at most 4 groups, which stand in its first half and again in its second."""
     whole_unit(fmt, p, groups, spare)
-    whole_unit(fmt, p, groups, spare + 4 * fmt.group_bytes)
+    whole_unit(fmt, p, groups, spare + (fmt.unit_bytes >> 1))
     return spare
 
 
@@ -238,7 +260,9 @@ def unpack_to(fmt, p, tile):
     store(tile + 192, w[6])
     store(tile + 224, w[7])
     store(tile + 256, fmt.scales(p))
-    fmt.store_extras(fmt, p, tile)
+    fmt.store_subscales(fmt, p, tile)
+    fmt.store_minimums(fmt, p, tile)
+    fmt.store_subminimums(fmt, p, tile)
 
 
 @inline

@@ -1,8 +1,7 @@
 """CpuOps: the numba backend. Weights are read in their GGUF blocks, in place; kernels are in kernels/cpu/.
 
 A row's result never depends on what else is in the batch: the same bits alone as among others. Block types multiply by
-rows quantised to 8 bits, 32 values a scale; F32, F16 and BF16 by f32 rows. Types without a kernel of their own are
-unpacked to f32 by tiles of at most 4 MB, which the F32 kernel multiplies by. NumPy's BLAS is not used.
+rows quantised to 8 bits, 32 values a scale; F32, F16 and BF16 by f32 rows. NumPy's BLAS is not used.
 
 Threads are the backend's own (cpu/threads.py); ops may be called from any thread.
 """
@@ -12,16 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from llamabox.gguf import GGMLType, Tensor, dequantize
+from llamabox.gguf import Tensor
 from llamabox.kernels.cpu import attention, elementwise, products
 from llamabox.kernels.cpu.cache_types import CACHE
 from llamabox.kernels.cpu.features import FEATURES
-from llamabox.kernels.cpu.floats import FLOATS
-from llamabox.kernels.cpu.products import CpuWeight, has_kernel, prepare, product_job, product_phases, quantise_job
+from llamabox.kernels.cpu.formats import FORMATS
+from llamabox.kernels.cpu.products import CpuWeight, prepare, product_job, product_phases, quantise_job
 from llamabox.kernels.cpu.program import Kernel
 from llamabox.kernels.cpu.runner import Job, Program, Runner, address, float_bits, slot
 from llamabox.kernels.kv import BLOCK
-from llamabox.kernels.ops import DEFAULT_THREADS, TILE_BYTES, Ops, _check_linear, _check_norm, alibi_slopes
+from llamabox.kernels.ops import DEFAULT_THREADS, Ops, _check_linear, _check_norm, alibi_slopes
 from llamabox.kernels.placement import Threads
 from llamabox.kernels.step import Step
 from llamabox.kernels.weight import Weight
@@ -84,9 +83,7 @@ class CpuOps(Ops):
         return prepare(made) if isinstance(made, Weight) else made.copy()  # addresses of writable arrays come faster
 
     def kernel_name(self, weight: Weight) -> str:
-        if not has_kernel(weight.type):
-            return "unpacked tiles x f32"
-        form = "f32" if weight.type.name in FLOATS else f"int8 ({FEATURES.name})"
+        form = f"int8 ({FEATURES.name})" if weight.type in FORMATS else "f32"
         return f"{weight.type.name} x {form}"
 
     def linear(self, x: Any, weight: Weight, bias: Any = None) -> Any:
@@ -102,7 +99,7 @@ class CpuOps(Ops):
     def linear_many(self, x: Any, weights: list, biases: list | None = None) -> list:
         biases = biases if biases is not None else [None] * len(weights)
         weights = [self._checked(x, w, 2) for w, _ in zip(weights, biases, strict=True)]
-        if not all(w.one_row and w.scale is None for w in weights):
+        if any(w.scale is not None for w in weights):
             return [self._linear_in_steps(x, w, b) for w, b in zip(weights, biases, strict=True)]
         x, shape, width = _f32(x), x.shape[:-1], x.shape[-1]
         rows = x.size // width
@@ -125,7 +122,7 @@ class CpuOps(Ops):
             raise ValueError(f"ffn_gated: gate {gate.name} {gate.shape} does not fit up {up.name} {up.shape}")
         x, rows = _f32(x), x.size // x.shape[-1]
         y = np.empty((*x.shape[:-1], gate.shape[0]), F32)
-        fused = all(w.one_row and w.scale is None for w in weights)
+        fused = all(w.scale is None for w in weights)
         if kind not in elementwise.ACTIVATIONS or not fused or y.size < 8:
             return super().ffn_gated(x, gate, up, kind)
         key = (kind, rows, *map(id, weights))
@@ -147,12 +144,10 @@ class CpuOps(Ops):
         return made
 
     def _linear_in_steps(self, x: Any, weight: CpuWeight, bias: Any) -> np.ndarray:
-        """linear of a weight that has a factor or no kernel: product, factor, bias."""
+        """linear of a weight that may have a factor: product, factor, bias."""
         rows = _f32(x).reshape(-1, x.shape[-1])
         y = np.empty((rows.shape[0], weight.shape[0]), F32)
-        if not weight.one_row:
-            self._multiply_tiles(rows, weight.data, weight.type, y)
-        elif rows.shape[0] > 0:
+        if rows.shape[0] > 0:
             phases = product_phases(self._runner, [weight], [None], address(rows), rows.shape[0], [address(y)])
             self._runner.run_once(*phases, long=rows.size * weight.shape[0] > LONG)
         if weight.scale is not None:
@@ -170,13 +165,9 @@ class CpuOps(Ops):
         chosen, starts = np.unique(ids.reshape(-1)[order], return_index=True)
         ends = np.append(starts[1:], order.size)
         out = np.empty((order.size, weight.shape[1]), F32)
-        if weight.one_row:
-            spans = zip(chosen.tolist(), starts.tolist(), ends.tolist(), strict=True)
-            long = rows.size * weight.shape[1] > LONG
-            self._runner.run_once(*self._expert_phases(rows, weight, out, spans), long=long)
-        else:
-            for expert, start, end in zip(chosen, starts, ends, strict=True):
-                self._multiply_tiles(rows[start:end], weight.data[expert], weight.type, out[start:end])
+        spans = zip(chosen.tolist(), starts.tolist(), ends.tolist(), strict=True)
+        long = rows.size * weight.shape[1] > LONG
+        self._runner.run_once(*self._expert_phases(rows, weight, out, spans), long=long)
         y = np.empty_like(out)
         y[order] = out
         y = y.reshape(*ids.shape, weight.shape[1])
@@ -200,15 +191,6 @@ class CpuOps(Ops):
             for expert, start, end in spans
         ]
         return [*phases, jobs]
-
-    def _multiply_tiles(self, rows: np.ndarray, data: np.ndarray, type: GGMLType, out: np.ndarray) -> None:
-        """rows (T, D) times data (O, row) of a type without a kernel, unpacked by f32 tiles, into out (T, O)."""
-        tile = max(1, TILE_BYTES // (4 * rows.shape[1]))
-        for start in range(0, data.shape[0], tile):
-            values = np.ascontiguousarray(dequantize(data[start : start + tile], type), F32)
-            weight = prepare(Weight("tile", GGMLType.F32, values.shape, values))
-            job = product_job(self._runner, weight, address(rows), len(rows), address(out) + 4 * start, out.strides[0])
-            self._runner.run_once([job], long=rows.size * len(values) > LONG)
 
     # ---- norms and element-wise -------------------------------------------------------------------------------------
 

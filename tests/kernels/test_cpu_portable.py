@@ -10,7 +10,8 @@ from op_cases import matrix, normal
 
 from llamabox.kernels import KVCache, KVShape, Rows, make_step, open_backend
 
-TYPES = ("Q8_0", "Q6_K")  # signed integers; sub-scales and an offset
+# signed integers; sub-scales and an offset; sub-minimums; look-ups of bytes and of entries; base 3; two scales a group
+TYPES = ("Q8_0", "Q6_K", "Q2_K", "IQ4_NL", "IQ2_XS", "IQ1_M", "TQ1_0", "NVFP4")
 
 
 def results(ops) -> dict[str, np.ndarray]:

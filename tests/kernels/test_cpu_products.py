@@ -7,7 +7,7 @@ import pytest
 from op_cases import BLOCKS, FLOATS, matrix, nmse, normal, values_of
 
 from llamabox.gguf import GGMLType
-from llamabox.kernels import open_backend
+from llamabox.kernels import Weight, open_backend
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +100,13 @@ def test_kernel_names(ops):
     names = {t: ops.kernel_name(matrix(t, 1, 256)) for t in (*FLOATS, *BLOCKS)}
     assert all(names[t] == f"{t} x f32" for t in FLOATS)
     assert all(names[t].startswith(f"{t} x int8 (") for t in BLOCKS)
+
+
+def test_doubles_and_whole_numbers_are_kept_as_f32(ops):
+    values, x = np.arange(-20, 28).reshape(3, 16), normal(6, 2, 16)
+    for type in (GGMLType.F64, GGMLType.I8, GGMLType.I32):
+        y = ops.linear(x, Weight("w", type, values.shape, values.astype(type.dtype)))
+        assert nmse(x.astype(np.float64) @ values.T, y) < 1e-12
 
 
 @pytest.mark.parametrize("threads", [0, -2])

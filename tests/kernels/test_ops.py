@@ -4,7 +4,7 @@ import inspect
 
 import numpy as np
 import pytest
-from op_cases import CASES, BLOCKS, FLOATS, matrix, nmse, normal
+from op_cases import BLOCKS, CASES, FLOATS, matrix, nmse, normal
 
 from llamabox.kernels import BACKENDS, Ops, open_backend
 from llamabox.kernels.ops_cpu import CpuOps

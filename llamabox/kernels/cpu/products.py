@@ -32,17 +32,12 @@ def many_rows(name: str) -> Kernel:
     return gemm.many_rows(TILE_FORMATS[name]) if name in UNITS else floats.many_rows(FLOATS[name])
 
 
-def has_kernel(type: GGMLType) -> bool:
-    """Whether products with this type read its bytes in place."""
-    return type.name in UNITS or type.name in FLOATS
-
-
 @dataclass(frozen=True, eq=False)
 class CpuWeight(Weight):
     """A Weight with what its kernels need at hand.
 
     address, row_bytes  of its data, which is C-contiguous
-    one_row, many_rows  addresses of its kernels; 0 for a type without
+    one_row, many_rows  addresses of its kernels
     quantised           whether they multiply by quantised rows
     """
 
@@ -54,14 +49,19 @@ class CpuWeight(Weight):
 
 
 def prepare(weight: Weight) -> CpuWeight:
-    """The weight as products take it; its kernels are compiled, or loaded from the cache, here."""
-    name, one, many = weight.type.name, 0, 0
-    if has_kernel(weight.type):
-        one, many = one_row(name).address, many_rows(name).address
-    data = np.ascontiguousarray(weight.data)
+    """The weight as products take it; its kernels are compiled, or loaded from the cache, here.
+
+    F64 and whole numbers, which no matrix of a known model has, are kept as f32.
+    """
+    type, data = weight.type, weight.data
+    if type.dtype is not None and type.name not in FLOATS:
+        type, data = GGMLType.F32, data.astype(np.float32)
+    name, data = type.name, np.ascontiguousarray(data)
     row_bytes = data.strides[-2] if data.ndim > 1 else data.nbytes
-    fields = (weight.name, weight.type, weight.shape, data, weight.scale)
-    return CpuWeight(*fields, address(data), row_bytes, one, many, name in UNITS)
+    kernels = one_row(name).address, many_rows(name).address
+    return CpuWeight(
+        weight.name, type, weight.shape, data, weight.scale, address(data), row_bytes, *kernels, name in UNITS
+    )
 
 
 def quantise_job(runner: Runner, x: int, rows: int, width: int) -> tuple[Job, int]:

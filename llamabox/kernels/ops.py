@@ -47,6 +47,11 @@ class Ops:
                 bound_blas(threads.count)
         return threads
 
+    def run(self, function: Callable, weights: Any, config: Any, tokens: Any, step: Step) -> Any:
+        """function(self, weights, config, tokens, step), a model's `forward` or `hidden`. A backend may compile it for
+        steps of one shape, with the same results, as long as there is no listener."""
+        return function(self, weights, config, tokens, step)
+
     # ---- in and out -------------------------------------------------------------------------------------------------
 
     def weight(self, tensor: Tensor, scale: Tensor | None = None) -> Any:

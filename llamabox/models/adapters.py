@@ -5,7 +5,7 @@ the low-rank products of its own adapters at its own scales, so one batch may mi
 not made, and cost nothing.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,6 +57,9 @@ class AdaptedOps:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._ops, name)
+
+    def run(self, function: Callable, weights: Any, config: Any, tokens: Any, step: Step) -> Any:
+        return function(self, weights, config, tokens, step)
 
     def tag(self, x: Any, name: str, layer: int | None = None) -> Any:
         if name == "l_out" and layer in self._control:

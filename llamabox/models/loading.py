@@ -44,11 +44,11 @@ class LoadedModel:
 
         adapters  of each sequence of the step; (): none has any
         """
-        return self.module.forward(self._ops(step, adapters), self.weights, self.config, tokens, step)
+        return self._ops(step, adapters).run(self.module.forward, self.weights, self.config, tokens, step)
 
     def hidden(self, tokens: Any, step: Step, adapters: Sequence[AdapterSet] = ()) -> Any:
         """tokens int32 (T,) -> final hidden states f32 (R, D) of step.out_rows: what embeddings are made of."""
-        return self.module.hidden(self._ops(step, adapters), self.weights, self.config, tokens, step)
+        return self._ops(step, adapters).run(self.module.hidden, self.weights, self.config, tokens, step)
 
     def with_adapters(
         self,

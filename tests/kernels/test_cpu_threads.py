@@ -1,6 +1,7 @@
 """Threads: how many, and how long they look for work."""
 
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -29,7 +30,8 @@ def test_steps_of_several_rows_have_their_own_threads():
 
 def test_the_level_of_polling_is_how_often_a_thread_looks(monkeypatch):
     asked = []
-    monkeypatch.setattr(helpers, "compile_help", lambda: lambda state, thread, spins, naps: asked.append(spins))
+    look = SimpleNamespace(callable=lambda nogil: lambda state, thread, spins, naps: asked.append(spins))
+    monkeypatch.setattr(helpers, "help_programs", look)
     for poll in (0, 50, 100):
         kept = helpers.Helpers(Threads(2, poll=poll))
         while len(asked) < 1:

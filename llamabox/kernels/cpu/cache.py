@@ -1,49 +1,24 @@
 """Where compiled kernels are kept: `$LLAMABOX_CACHE_DIR/kernels/<version>`, by default under `~/.cache/llamabox`.
 
-numba loads machine code from there, so the folder must be the user's own and nobody else's to write: anything else is
-refused. <version> is a hash of the kernels' sources, numba's version and the chosen CPU form: numba itself notices a
-change of the file that holds a kernel, but not of what the kernel calls. Deleting the folder is always safe.
+Machine code is loaded from there, so the folder must be the user's own and nobody else's to write: anything else is
+refused. <version> is a hash of the kernels' sources, the compilers' versions and the chosen CPU. Deleting the folder is
+always safe.
 """
 
+import atexit
 import hashlib
 import logging
 import os
+import shutil
 import stat
 import tempfile
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 
-from numba import __version__ as numba_version
-from numba.core import config
-
-from llamabox.kernels.cpu.features import FEATURES
+from llamabox.kernels.cpu.features import FEATURES, target_cpu
 
 log = logging.getLogger(__name__)
-_compiling = threading.RLock()
-
-
-@contextmanager
-def compiling() -> Iterator[None]:
-    """Within it, functions declared with cache=True are kept in kernel_cache_dir(); other numba code is not touched."""
-    with _compiling:
-        before, config.CACHE_DIR = config.CACHE_DIR, str(_usable_dir())
-        try:
-            yield
-        finally:
-            config.CACHE_DIR = before
-
-
-@cache
-def _usable_dir() -> Path:
-    """kernel_cache_dir(), or where it cannot be made a folder for this process alone."""
-    try:
-        return kernel_cache_dir()
-    except OSError as error:
-        log.warning("kernels are compiled anew at each start: %s (set LLAMABOX_CACHE_DIR to keep them)", error)
-        return Path(tempfile.mkdtemp(prefix="llamabox-kernels-"))
 
 
 def cache_root() -> Path:
@@ -55,7 +30,19 @@ def cache_root() -> Path:
     return (Path(base) if base != "" else Path.home() / ".cache") / "llamabox"
 
 
+@cache
 def kernel_cache_dir() -> Path:
+    """This version's folder, or where it cannot be made one for this process alone. ValueError: see private_dir"""
+    try:
+        return private_dir()
+    except OSError as error:
+        log.warning("kernels are compiled anew at each start: %s (set LLAMABOX_CACHE_DIR to keep them)", error)
+        folder = tempfile.mkdtemp(prefix="llamabox-kernels-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        return Path(folder)
+
+
+def private_dir() -> Path:
     """This version's folder, made with mode 0700 where it is missing; ValueError when others could write to it."""
     folder = cache_root()
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -83,7 +70,8 @@ def check_private(folder: Path) -> None:
 
 def _version() -> str:
     """Changes whenever cached kernels could be stale."""
-    digest = hashlib.sha256(f"{numba_version} {FEATURES}".encode())
+    compilers = [version(name) for name in ("numba", "llvmlite")]
+    digest = hashlib.sha256(f"{compilers} {FEATURES} {target_cpu()}".encode())
     for path in sorted(Path(__file__).parent.rglob("*.py")):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import llvmlite.binding as llvm
-from numba.core import config
 
 AVX512 = ("avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512vnni")
 
@@ -64,13 +63,21 @@ def features_of(machine: str, has: Callable[[str], bool], choice: str) -> Featur
     return Features(x86, avx2, fma, f16c, avx512, avxvnni=has("avxvnni") and not avx512)
 
 
+def target_cpu() -> tuple[str, str]:
+    """Name and features, in LLVM's words, of the CPU that kernels are compiled for: this one, or numba's override."""
+    name = os.environ.get("NUMBA_CPU_NAME", "")
+    if name != "":
+        return name, os.environ.get("NUMBA_CPU_FEATURES", "")
+    return llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
+
+
 def detect() -> Features:
     """The features of the CPU that numba compiles for."""
     machine, choice = platform.machine().lower(), os.environ.get("LLAMABOX_CPU", "native")
     if choice not in ("native", "avx2", "portable"):
         raise ValueError(f'LLAMABOX_CPU: found {choice!r}, expected "native", "avx2" or "portable"')
-    if config.CPU_NAME:
-        given = (config.CPU_FEATURES or "").split(",")
+    if os.environ.get("NUMBA_CPU_NAME", "") != "":
+        given = target_cpu()[1].split(",")
         features = features_of(machine, lambda name: f"+{name}" in given, choice)
     else:
         host = llvm.get_host_cpu_features()

@@ -2,23 +2,19 @@
 
 A job is a C function `kernel(args, task, thread)` called for each of its tasks; threads take tasks as they become free.
 A program is an array of JOB int64 a job:  0: address of the kernel;  1: tasks;  2: 1 when it ends its phase;  3-: args.
-One numba function runs every program, so kernels are plain C functions, quick to compile, and a call from Python costs
+One function runs every program, so kernels are plain C functions, quick to compile, and a call from Python costs
 the same for one job as for several.
 
 Threads are ours (threads.py), not numba's: the caller never waits for a thread that has not begun, so a busy machine
 slows a program down by no more than the tasks that were interrupted, and any Python thread may run programs.
 """
 
-import logging
-import time
+import ctypes
 from collections.abc import Callable
 from functools import cached_property
 
-import numba
-from numba import njit
-
+from llamabox.kernels.cpu import machine_code
 from llamabox.kernels.cpu.atomics import NAP, atomic_load, atomic_store, call, fetch_add, nap, pause, yield_core
-from llamabox.kernels.cpu.cache import compiling
 from llamabox.kernels.cpu.simd import inline, load_i64, store
 
 JOB = 32  # int64s a job
@@ -31,27 +27,24 @@ TICKET, DONE, PHASE, STOP, STATE_BYTES = 0, 64, 128, 192, 256
 TASKS_SHIFT, EPOCH_SHIFT, MASK = 20, 40, (1 << 20) - 1
 SPINS_A_YIELD = 4096
 
-log = logging.getLogger(__name__)
-
 
 class Kernel:
-    """A function (args, task, thread), compiled or loaded from the cache when its address is asked for."""
+    """A function (args, task, thread) of integers, compiled or loaded from the cache when its address is asked for."""
 
-    def __init__(self, function: Callable, name: str):
-        self._function, self.name = function, name
-
-    @cached_property
-    def _compiled(self):
-        start = time.perf_counter()
-        with compiling():
-            compiled = numba.cfunc("void(int64, int64, int64)", cache=True, error_model="numpy")(self._function)
-        log.debug("kernel %s: %.2f s", self.name, time.perf_counter() - start)
-        return compiled
+    def __init__(self, function: Callable, name: str, arguments: int = 3):
+        self._function, self._arguments = function, arguments
+        self.name = f"{function.__module__.rpartition('.')[2]} {name}"  # no two kernels of a file share a name
 
     @cached_property
     def address(self) -> int:
         """Where the machine code begins."""
-        return self._compiled.address
+        signature = f"void({', '.join(['int64'] * self._arguments)})"
+        return machine_code.load(self.name, signature, lambda: self._function)
+
+    def callable(self, nogil: bool) -> Callable:
+        """It as a Python function of integers; nogil: Python's other threads run meanwhile."""
+        kind = ctypes.CFUNCTYPE if nogil else ctypes.PYFUNCTYPE
+        return kind(None, *[ctypes.c_int64] * self._arguments)(self.address)
 
 
 def kernel(function: Callable) -> Kernel:
@@ -131,13 +124,5 @@ def _help(state, thread, spins, naps):
                 finished = ticket >> EPOCH_SHIFT
 
 
-def compile_run(nogil: bool) -> Callable:
-    """The numba function run(state, first job, end of the jobs, threads); nogil: other Python threads run meanwhile."""
-    with compiling():
-        return njit("void(int64, int64, int64, int64)", nogil=nogil, cache=True, error_model="numpy")(_run)
-
-
-def compile_help() -> Callable:
-    """The numba function help(state, thread, spins, naps) that the other threads are in."""
-    with compiling():
-        return njit("void(int64, int64, int64, int64)", nogil=True, cache=True, error_model="numpy")(_help)
+run_program = Kernel(_run, "run", arguments=4)  # (state, first job, end of the jobs, threads)
+help_programs = Kernel(_help, "help", arguments=4)  # (state, thread, spins, naps): what the other threads are in

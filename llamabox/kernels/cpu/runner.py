@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from llamabox.kernels.cpu.program import ARGS, JOB, compile_run
+from llamabox.kernels.cpu.program import ARGS, JOB, run_program
 from llamabox.kernels.cpu.threads import Helpers
 from llamabox.kernels.placement import Threads
 
@@ -72,7 +72,7 @@ class Runner:
     def __init__(self, *kinds: Threads):
         self.threads = max(kind.number for kind in kinds)
         self._lock = threading.Lock()
-        self._run_short, self._run_long = compile_run(nogil=False), compile_run(nogil=True)
+        self._run_short, self._run_long = run_program.callable(nogil=False), run_program.callable(nogil=True)
         self._helpers: dict[Threads, Helpers] = {}
         self._scratch: dict[str, list[np.ndarray]] = {}
         self.use(kinds[0])

@@ -5,7 +5,7 @@ import weakref
 
 import numpy as np
 
-from llamabox.kernels.cpu.program import STATE_BYTES, STOP, compile_help
+from llamabox.kernels.cpu.program import STATE_BYTES, STOP, help_programs
 from llamabox.kernels.placement import Threads
 
 SPINS = 600  # looks for work before a helper naps, for each of Threads.poll: at 50 about half a millisecond
@@ -24,10 +24,10 @@ class Helpers:
         self._memory = np.zeros(STATE_BYTES + 64, np.uint8)
         self.state = (self._memory.ctypes.data + 63) & ~63
         self._asleep: list[threading.Lock] = []  # the locks of helpers that wait to be woken
-        help = compile_help() if kind.number > 1 else None
+        run = help_programs.callable(nogil=True) if kind.number > 1 else None
         threads = []
         for thread in range(1, kind.number):
-            args = (kind, help, self._memory, self.state, thread, self._asleep)
+            args = (kind, run, self._memory, self.state, thread, self._asleep)
             threads.append(threading.Thread(target=_work, args=args, name=f"llamabox-kernels-{thread}", daemon=True))
             threads[-1].start()
         self._finalizer = weakref.finalize(self, _stop, self._memory, self.state, self._asleep, threads)
@@ -38,13 +38,13 @@ class Helpers:
             self._asleep.pop().release()
 
 
-def _work(kind: Threads, help, memory: np.ndarray, state: int, thread: int, asleep: list) -> None:
+def _work(kind: Threads, run, memory: np.ndarray, state: int, thread: int, asleep: list) -> None:
     kind.settle(thread)
     woken = threading.Lock()
     woken.acquire()
     stop = memory[state - memory.ctypes.data + STOP :]
     while stop[0] == 0:
-        help(state, thread, SPINS * kind.poll, NAPS)
+        run(state, thread, SPINS * kind.poll, NAPS)
         asleep.append(woken)
         if stop[0] == 0:
             woken.acquire()

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llamabox.assets import tiny_chat_path
+from llamabox.cli.compiling import show_compiling
 from llamabox.cli.grammar import GRAMMAR
 from llamabox.cli.options import OptionError, Options
 from llamabox.cli.placement import PLACED, thread_settings
@@ -64,6 +65,7 @@ def file_of(options: Options, dest: str) -> Path:
 def load_from_options(options: Options) -> "Model":
     """Load the model that the options name, its context as -c says, at most that of its training."""
     path = model_path(options)
+    show_compiling()
 
     from llamabox.api import load
     from llamabox.engine import effective_context

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llamabox.cli.actions import do_action
+from llamabox.cli.compiling import show_compiling
 from llamabox.cli.devices import check_devices
 from llamabox.cli.logs import log_as_asked
 from llamabox.cli.model import LOCAL, load_arguments, model_path
@@ -46,6 +47,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _measure(options: Options, text: str) -> None:
     file = model_path(options)
+    show_compiling()
 
     from llamabox.api import load
     from llamabox.perplexity import perplexity

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from llamabox.cli.access import access
 from llamabox.cli.actions import do_action
+from llamabox.cli.compiling import show_compiling
 from llamabox.cli.devices import check_devices
 from llamabox.cli.grammar import grammar_of
 from llamabox.cli.logs import log_as_asked
@@ -34,6 +35,7 @@ def run_serve(options: Options) -> int:
     remark(options)
     apply_affinity(options)
     settings = server_settings(options)
+    show_compiling()
 
     from llamabox.server.serve import serve
 

@@ -5,12 +5,14 @@ import io
 import json
 import statistics
 import sys
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, TextIO
 
 from llamabox import __version__
 from llamabox.cli.bench.parameters import Settings
 from llamabox.cli.bench.running import Result
+from llamabox.gguf.mixture import MIXTURES
 
 # Columns of the md table: field -> (heading, width, aligned to the right).
 COLUMNS = {
@@ -83,14 +85,14 @@ def fields(result: Result) -> dict[str, Any]:
 
 
 def model_type(result: Result) -> str:
-    """Architecture, size and main type: "qwen2 494.03M Q4_0"."""
+    """Architecture, size and mixture of types, or the type of most weights: "qwen2 494.03M Q4_K_M"."""
     loaded = result.model.model
-    sizes: dict[str, int] = {}
+    sizes: Counter[str] = Counter()
     for tensor in loaded.file.tensors.values():
-        if len(tensor.shape) > 1:
-            sizes[tensor.type.name] = sizes.get(tensor.type.name, 0) + tensor.n_values
-    count = sum(tensor.n_values for tensor in loaded.file.tensors.values())
-    return f"{loaded.arch} {_parameters(count).replace(' ', '')} {max(sizes, key=lambda name: sizes[name])}"
+        sizes[tensor.type.name] += tensor.n_values
+    names = {number: name for name, (number, _) in MIXTURES.items()}
+    name = names.get(loaded.file.metadata.get("general.file_type"), sizes.most_common(1)[0][0])
+    return f"{loaded.arch} {_parameters(sizes.total()).replace(' ', '')} {name}"
 
 
 def label(result: Result) -> str:

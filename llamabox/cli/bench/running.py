@@ -10,6 +10,7 @@ import numpy as np
 
 import llamabox
 from llamabox.cli.bench.parameters import Test
+from llamabox.cli.compiling import show_compiling
 from llamabox.cli.model import LOCAL, load_arguments, model_path
 from llamabox.cli.options import ALL_OPTIONS, OptionError, Options, parse_options
 from llamabox.kernels import BLOCK, Rows, make_step
@@ -94,6 +95,7 @@ def _source(test: Test) -> list[str]:
 
 
 def _load(options: Options, n_ctx: int) -> "llamabox.api.Model":
+    show_compiling()
     return llamabox.load(model_path(options), n_ctx=n_ctx, **load_arguments(options))
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import llvmlite.binding as llvm
 
+from llamabox.kernels.compiling import telling
 from llamabox.kernels.cpu.cache import kernel_cache_dir
 from llamabox.kernels.cpu.features import target_cpu
 
@@ -37,7 +38,6 @@ ALLOWED = {
 log = logging.getLogger(__name__)
 _one_at_a_time = threading.RLock()
 _engines: list[llvm.ExecutionEngine] = []  # own the code that runs
-on_compile: Callable[[str], None] | None = None  # is told the name of each kernel before it is compiled
 
 
 def load(name: str, signature: str, function: Callable[[], Callable]) -> int:
@@ -50,7 +50,8 @@ def load(name: str, signature: str, function: Callable[[], Callable]) -> int:
     path = kernel_cache_dir() / f"{name.replace(' ', '-')}.o"
     with _one_at_a_time:
         if not path.exists():
-            _write(path, _compile(name, signature, function()))
+            with telling(name):
+                _write(path, _compile(name, signature, function()))
         return _place(path.read_bytes())
 
 
@@ -58,8 +59,6 @@ def _compile(name: str, signature: str, function: Callable) -> bytes:
     """An object file of the function, under SYMBOL."""
     import numba
 
-    if on_compile is not None:
-        on_compile(name)
     began = time.perf_counter()
     compiled = numba.cfunc(signature, error_model="numpy")(function)
     module = llvm.parse_assembly(compiled.inspect_llvm())

@@ -16,12 +16,11 @@ from llamabox.kernels.cpu.simd import (
     narrow_i8,
     narrow_i8x8,
     splat_f32x8,
-    splat_i8x32,
     store,
     sum_i32,
     to_i32,
 )
-from llamabox.kernels.cpu.unit import X_IN_ORDER, X_UNIT
+from llamabox.kernels.cpu.unit import X_PAIRS, X_UNIT
 
 INFINITY_BITS = 0x7F800000
 TINY = np.float32(1e-30)  # a group whose largest value is below this is zero: 1 / scale must not overflow
@@ -61,7 +60,9 @@ def quantise_group(a, b, c, d, x, j):
         inverse = types.float32(127) / largest
     factor = splat_f32x8(inverse)
     qa, qb, qc, qd = to_i32(a * factor), to_i32(b * factor), to_i32(c * factor), to_i32(d * factor)
-    store(x + X_IN_ORDER + 32 * j, narrow_i8(join(join(qa, qb), join(qc, qd))))
+    pair = x + X_PAIRS + 64 * (j & 3) + 16 * (j >> 2)
+    store(pair, narrow_i8(join(qa, qb)))
+    store(pair + 32, narrow_i8(join(qc, qd)))
     octets = x + 4 * j
     _store_octet(octets, 0, qa)
     _store_octet(octets, 2, qb)
@@ -73,9 +74,11 @@ def quantise_group(a, b, c, d, x, j):
 @inline
 def clear_group(x, j):
     """Zeros for group j, which lies beyond the end of a row."""
-    store(x + X_IN_ORDER + 32 * j, splat_i8x32(0))
     for s in range(8):
         store(x + 32 * s + 4 * j, types.uint32(0))
+    pair = x + X_PAIRS + 64 * (j & 3) + 16 * (j >> 2)
+    for i in (0, 8, 32, 40):
+        store(pair + i, types.uint64(0))
     _store_group(x, j, types.float32(0), 0, 0)
 
 

@@ -19,7 +19,6 @@ from llamabox.kernels.cpu.features import FEATURES
 from llamabox.kernels.cpu.formats import FORMATS, Format
 from llamabox.kernels.cpu.gemm_lanes import VECTOR, load_floats, load_ints, repeat_bytes, repeat_float, repeat_int
 from llamabox.kernels.cpu.simd import (
-    alternate_i16x16,
     dot,
     dot_signed,
     fma,
@@ -30,11 +29,10 @@ from llamabox.kernels.cpu.simd import (
     sum_pairs,
     to_f32,
 )
-from llamabox.kernels.cpu.unit import UNITS
+from llamabox.kernels.cpu.unit import FLIPPED, first_of, second_of
 
 PANEL_UNIT = 416
 CENTRES, SUMS = 288, 352
-FLIPPED = FEATURES.avx512 or FEATURES.avxvnni  # signed integers have 128 added: one instruction multiplies all 8 bits
 
 
 # ---- sums of products of half a group with 16 values at x: 4 vectors -------------------------------------------------
@@ -148,18 +146,6 @@ def _put_both_sums(sums, scales, unit):
     store(unit + SUMS + 32, second_of(sums))
 
 
-@inline
-def first_of(pairs):
-    """The first of every two i16, as i32."""
-    return sum_pairs(pairs, alternate_i16x16(splat_i16x16(1), splat_i16x16(0)))
-
-
-@inline
-def second_of(pairs):
-    """The second of every two i16, as i32."""
-    return sum_pairs(pairs, alternate_i16x16(splat_i16x16(0), splat_i16x16(1)))
-
-
 # ---- and into the rows of a tile beside integers and scales ----------------------------------------------------------
 
 
@@ -176,8 +162,8 @@ def _put_minimums(fmt, p, row):
 @inline
 def _put_subscales(fmt, p, row):
     sub = fmt.subscales(p)
-    store(row + 8 * fmt.subscales_at, first_of(fmt.first(sub)))
-    store(row + 8 * fmt.subscales_at + 8 * VECTOR, first_of(fmt.second(sub)))
+    store(row + 8 * fmt.subscales_at, first_of(sub))
+    store(row + 8 * fmt.subscales_at + 8 * VECTOR, second_of(sub))
 
 
 @inline
@@ -201,13 +187,12 @@ class TileFormat(Described):
     """
 
     def __init__(self, format: Format):
-        unit = UNITS[format.name]
         flip = 128 if format.bits == 8 and FLIPPED else 0
         self.group_bytes = format.unit_bytes // 8
         self.name, self.unit_bytes, self.offset = format.name, format.unit_bytes, format.offset + flip
         self.integers, self.flip = format.integers, _add_128 if flip else _as_they_are
         self.scales, self.minimums, self.subscales = format.scales, format.minimums, format.subscales
-        self.first, self.second, self.subminimums = unit.first, unit.second, getattr(format, "subminimums", None)
+        self.subminimums = format.subminimums
         self.half = _half_of(format.bits)
         self.put_minimums, self.put_subscales, self.put_subminimums = (_put_nothing,) * 3
         self.put_centres, self.put_sums = _put_centres, _put_no_sums

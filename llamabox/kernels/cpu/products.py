@@ -15,7 +15,8 @@ from llamabox.kernels.cpu.runner import Job, Runner, address
 from llamabox.kernels.cpu.unit import UNITS, X_UNIT
 from llamabox.kernels.weight import Weight
 
-TASK_BYTES = 48 << 10  # of weights, in one task of a one-row product
+TASK_BYTES = 1 << 20  # of weights, at most, in one task of a one-row product: what a thread reads in one go
+SMALL_BYTES = 16 << 10  # not worth another task
 QUANTISE_VALUES = 16384  # in one task
 FLOAT_ROWS = 16  # weight rows in one task of a float product of many rows
 
@@ -76,6 +77,16 @@ def units(width: int) -> int:
     return -(-width // 256)
 
 
+def rows_a_task(n_out: int, row_bytes: int, threads: int) -> int:
+    """Weight rows in one task of a one-row product.
+
+    Equal shares for all threads, in as few tasks as keep to TASK_BYTES: after each, a thread begins to read elsewhere,
+    which takes it as long as 10 to 20 KB. Measured on two cores, in pieces of 48 KB a matrix takes half as long again.
+    """
+    shares = threads * -(-n_out * row_bytes // (threads * TASK_BYTES))
+    return -(-n_out // max(1, min(shares, n_out * row_bytes // SMALL_BYTES)))
+
+
 def product_job(
     runner: Runner, weight: CpuWeight, x: int, rows: int, out: int, out_bytes: int, bias: int = 0, matrix: int = 0
 ) -> Job:
@@ -87,7 +98,7 @@ def product_job(
     n_out, width = weight.shape[-2:]
     data = weight.address + matrix * n_out * weight.row_bytes
     if rows == 1:
-        per_task = max(4, TASK_BYTES // weight.row_bytes & ~3)
+        per_task = rows_a_task(n_out, weight.row_bytes, runner.threads)
         args = (data, weight.row_bytes, n_out, width, x, 1, out, out_bytes, bias, per_task)
         return Job(weight.one_row, -(-n_out // per_task), args)
     per_task, scratch, size = FLOAT_ROWS, 0, 0

@@ -1,165 +1,159 @@
-"""A unit (8 groups of 32 values) of a weight row times a unit of a quantised activation row: one lane a group.
+"""A unit (8 groups of 32 values) of a weight row, and of a quantised activation row.
 
-Unpacked, the integers of a unit are 8 vectors: the s-th holds values 4s .. 4s + 3 of group 0, then of group 1, ... of
-group 7. Activations are stored in that order, so lane j of every sum of products belongs to group j, the scales of a
-unit are one vector, and nothing is added across lanes before a row ends. The integer sums are exact and the f32 sums
-run over units in order: the result is the same whether a row is multiplied alone or among others.
-
-A unit of activations, X_UNIT bytes:  0-255: integers;  256-287: scale, f32 a group;  288-319: sums, i16 for 16 values;
-                                      320-575: the integers again, group after group
-A unit of a tile, TILE_UNIT bytes:    0-255: integers;  256-287: scale, f32 a group;
-                                      288-319: sub-scales of first halves, i16 twice a group;
-                                      320-351: sub-scales of second halves;
-                                      352-383: minimum, f32 a group;
-                                      384-415: sub-minimums, i16 for 16 values
+A unit of activations, X_UNIT bytes:
+    0-255    integers, transposed: values 4s .. 4s + 3 of group 0, of group 1, ... of group 7 in the s-th 32 bytes
+    256-287  scales, f32 a group
+    288-319  sums of integers, i16 for 16 values
+    320-575  the integers again, by pairs of groups j and j + 4: the first 16 values of both, the last 16 of both
 """
 
 from llamabox.kernels.cpu.described import Described
+from llamabox.kernels.cpu.features import FEATURES
 from llamabox.kernels.cpu.formats import FORMATS, Format
 from llamabox.kernels.cpu.simd import (
     alternate_i16x16,
+    dot,
+    dot_signed,
     fma,
+    fold_pairs,
+    high_halves,
     inline,
     load_f32x8,
-    load_i8x16,
     load_i8x32,
     load_i16x16,
     load_i64,
     load_u8,
+    low_halves,
     mul_pairs,
-    signed_mul_pairs,
     splat_i16x16,
+    splat_i32x8,
     store,
     sum_pairs,
     to_f32,
-    transpose8,
 )
-from llamabox.kernels.cpu.unpacking import even_twice, odd_twice
 
-X_UNIT, X_IN_ORDER = 576, 320
-TILE_UNIT = 416
+X_UNIT, X_PAIRS = 576, 320
+FLIPPED = FEATURES.vnni  # signed integers have 128 added: one instruction multiplies all 8 bits
 
 
-# ---- sums of products of half a unit: 4 vectors, i8x32, with those at x ---------------------------------------------
+# ---- sums of products of a pair of groups: 4 lanes a group -----------------------------------------------------------
 
 
 @inline
-def _half_5_bits(a, b, c, d, x, sub):
+def _half(a, x):
+    return dot(splat_i32x8(0), a, load_i8x32(x))
+
+
+@inline
+def _half_signed(a, x):
+    return dot_signed(splat_i32x8(0), a, load_i8x32(x))
+
+
+@inline
+def _pair(a, b, x):
+    return dot(_half(a, x), b, load_i8x32(x + 32))
+
+
+@inline
+def _pair_signed(a, b, x):
+    return dot_signed(_half_signed(a, x), b, load_i8x32(x + 32))
+
+
+@inline
+def _pair_6_bits(a, b, x):
     pairs = mul_pairs(a, load_i8x32(x)) + mul_pairs(b, load_i8x32(x + 32))
-    pairs = pairs + mul_pairs(c, load_i8x32(x + 64)) + mul_pairs(d, load_i8x32(x + 96))
-    return sum_pairs(pairs, sub)
+    return sum_pairs(pairs, splat_i16x16(1))
+
+
+def _pair_of(bits: int):
+    if bits == 8 and not FLIPPED:
+        return _pair_signed
+    return _pair_6_bits if bits <= 6 and not (FEATURES.vnni or FEATURES.dotprod) else _pair
+
+
+# ---- sums of products of the groups of a unit: a lane each -----------------------------------------------------------
 
 
 @inline
-def _half_6_bits(a, b, c, d, x, sub):
-    one = mul_pairs(a, load_i8x32(x)) + mul_pairs(b, load_i8x32(x + 32))
-    two = mul_pairs(c, load_i8x32(x + 64)) + mul_pairs(d, load_i8x32(x + 96))
-    return sum_pairs(one, sub) + sum_pairs(two, sub)
+def _as_they_are(w):
+    return w
 
 
 @inline
-def _half_7_bits(a, b, c, d, x, sub):
-    one = sum_pairs(mul_pairs(a, load_i8x32(x)), sub) + sum_pairs(mul_pairs(b, load_i8x32(x + 32)), sub)
-    two = sum_pairs(mul_pairs(c, load_i8x32(x + 64)), sub) + sum_pairs(mul_pairs(d, load_i8x32(x + 96)), sub)
-    return one + two
+def _add_128(w):
+    return w ^ 128
 
 
 @inline
-def _half_8_bits(a, b, c, d, x, sub):
-    one = sum_pairs(signed_mul_pairs(a, load_i8x32(x)), sub)
-    two = sum_pairs(signed_mul_pairs(b, load_i8x32(x + 32)), sub)
-    three = sum_pairs(signed_mul_pairs(c, load_i8x32(x + 64)), sub)
-    four = sum_pairs(signed_mul_pairs(d, load_i8x32(x + 96)), sub)
-    return (one + two) + (three + four)
-
-
-# ---- what types have besides integers and scales --------------------------------------------------------------------
+def _halves(fmt, p, j):
+    """The integers of groups j and j + 4: the first halves of both, the last halves of both."""
+    a, b = fmt.flip(fmt.integers(p, j)), fmt.flip(fmt.integers(p, j + 4))
+    return low_halves(a, b), high_halves(a, b)
 
 
 @inline
-def _load_sub(tile):
-    return load_i16x16(tile)
+def _add_up(a, b, c, d):
+    """4 lanes of each of two groups in each vector -> one lane a group."""
+    return fold_pairs(fold_pairs(a, b), fold_pairs(c, d))
 
 
 @inline
-def _ones(p):
-    return splat_i16x16(1)
+def _plain_sums(fmt, p, x):
+    a, b = _halves(fmt, p, 0)
+    c, d = _halves(fmt, p, 1)
+    e, f = _halves(fmt, p, 2)
+    g, h = _halves(fmt, p, 3)
+    x = x + X_PAIRS
+    sums = _add_up(fmt.pair(a, b, x), fmt.pair(c, d, x + 64), fmt.pair(e, f, x + 128), fmt.pair(g, h, x + 192))
+    return sums - sum_pairs(load_i16x16(x - 32), splat_i16x16(fmt.offset))
 
 
 @inline
-def _same(sub):
-    return sub
+def _scaled_sums(fmt, p, x):
+    a, b = _halves(fmt, p, 0)
+    c, d = _halves(fmt, p, 1)
+    e, f = _halves(fmt, p, 2)
+    g, h = _halves(fmt, p, 3)
+    sub, x = fmt.subscales(p), x + X_PAIRS
+    first = _add_up(fmt.half(a, x), fmt.half(c, x + 64), fmt.half(e, x + 128), fmt.half(g, x + 192))
+    last = _add_up(fmt.half(b, x + 32), fmt.half(d, x + 96), fmt.half(f, x + 160), fmt.half(h, x + 224))
+    centre = sum_pairs(load_i16x16(x - 32), sub) * fmt.offset
+    return first * first_of(sub) + last * second_of(sub) - centre
 
 
 @inline
-def _first_subscales(sub):
-    return even_twice(sub)
+def first_of(pairs):
+    """The first of every two i16, as i32."""
+    return sum_pairs(pairs, alternate_i16x16(splat_i16x16(1), splat_i16x16(0)))
 
 
 @inline
-def _second_subscales(sub):
-    return odd_twice(sub)
+def second_of(pairs):
+    """The second of every two i16, as i32."""
+    return sum_pairs(pairs, alternate_i16x16(splat_i16x16(0), splat_i16x16(1)))
+
+
+# ---- minimums --------------------------------------------------------------------------------------------------------
 
 
 @inline
-def _store_nothing(fmt, p, tile):
-    pass
-
-
-@inline
-def _store_subscales(fmt, p, tile):
-    sub = fmt.subscales(p)
-    store(tile + 288, fmt.first(sub))
-    store(tile + 320, fmt.second(sub))
-
-
-@inline
-def _store_minimums(fmt, p, tile):
-    store(tile + 352, fmt.minimums(p))
-
-
-@inline
-def _store_subminimums(fmt, p, tile):
-    store(tile + 384, fmt.subminimums(p))
-
-
-@inline
-def _add_no_tile(acc, tile, x):
+def _no_minimum(fmt, acc, p, x):
     return acc
 
 
 @inline
-def _add_tile_minimum(acc, tile, x):
-    return fma(_scaled_sums(x, splat_i16x16(1)), load_f32x8(tile + 352), acc)
+def _minimum(fmt, acc, p, x):
+    sums = sum_pairs(load_i16x16(x + 288), splat_i16x16(1))
+    return fma(to_f32(sums) * load_f32x8(x + 256), fmt.minimums(p), acc)
 
 
 @inline
-def _add_tile_subminimum(acc, tile, x):
-    return fma(_scaled_sums(x, load_i16x16(tile + 384)), load_f32x8(tile + 352), acc)
+def _subminimum(fmt, acc, p, x):
+    sums = sum_pairs(load_i16x16(x + 288), fmt.subminimums(p))
+    return fma(to_f32(sums) * load_f32x8(x + 256), fmt.minimums(p), acc)
 
 
-@inline
-def _add_nothing(fmt, acc, p, x):
-    return acc
-
-
-@inline
-def _add_minimum(fmt, acc, p, x):
-    return fma(_scaled_sums(x, splat_i16x16(1)), fmt.minimums(p), acc)
-
-
-@inline
-def _add_subminimum(fmt, acc, p, x):
-    return fma(_scaled_sums(x, fmt.subminimums(p)), fmt.minimums(p), acc)
-
-
-@inline
-def _scaled_sums(x, factors):
-    """The sum of each group of activations, whose halves have these factors."""
-    return to_f32(sum_pairs(load_i16x16(x + 288), factors)) * load_f32x8(x + 256)
-
-
-# ---- units ----------------------------------------------------------------------------------------------------------
+# ---- units -----------------------------------------------------------------------------------------------------------
 
 
 def unit_of(name: str) -> "Unit":
@@ -168,25 +162,18 @@ def unit_of(name: str) -> "Unit":
 
 
 class Unit(Described):
-    """A Format with what follows from it: how its products are summed and what goes with its integers."""
+    """A Format with what follows from it: how its products are summed."""
 
     def __init__(self, format: Format):
-        self.name, self.unit_bytes, self.offset = format.name, format.unit_bytes, format.offset
-        self.integers, self.scales = format.integers, format.scales
-        self.minimums, self.subminimums = format.minimums, format.subminimums
-        self.half = {5: _half_5_bits, 6: _half_6_bits, 7: _half_7_bits, 8: _half_8_bits}[format.bits]
-        self.subscales, self.first, self.second, self.tile_sub = _ones, _same, _same, _ones
-        self.store_subscales, self.store_minimums, self.store_subminimums = (_store_nothing,) * 3
-        self.add_minimum, self.add_tile_minimum = _add_nothing, _add_no_tile
-        if format.subscales is not None:
-            self.subscales, self.first, self.second = format.subscales, _first_subscales, _second_subscales
-            self.tile_sub, self.store_subscales = _load_sub, _store_subscales
+        flip = 128 if format.bits == 8 and FLIPPED else 0
+        self.name, self.unit_bytes, self.offset = format.name, format.unit_bytes, format.offset + flip
+        self.integers, self.flip = format.integers, _add_128 if flip else _as_they_are
+        self.scales, self.minimums, self.subminimums = format.scales, format.minimums, format.subminimums
+        self.half, self.pair = _half_signed if format.bits == 8 and not flip else _half, _pair_of(format.bits)
+        self.subscales, self.sums = format.subscales, _plain_sums if format.subscales is None else _scaled_sums
+        self.add_minimum = _no_minimum
         if format.minimums is not None:
-            self.store_minimums = _store_minimums
-            self.add_minimum, self.add_tile_minimum = _add_minimum, _add_tile_minimum
-        if format.subminimums is not None:
-            self.store_subminimums = _store_subminimums
-            self.add_minimum, self.add_tile_minimum = _add_subminimum, _add_tile_subminimum
+            self.add_minimum = _minimum if format.subminimums is None else _subminimum
 
     def __reduce__(self):  # by name: numba's cache keys pickle what a kernel refers to
         return unit_of, (self.name,)
@@ -214,59 +201,3 @@ def whole_unit(fmt, p, groups, spare):
     for i in range(length & ~7, length):
         store(spare + i, load_u8(p + i))
     return spare
-
-
-@inline
-def doubled_unit(fmt, p, groups, spare):
-    """A copy in `spare` of a unit of at most 4 groups, which stand in its first half and again in its second."""
-    whole_unit(fmt, p, groups, spare)
-    whole_unit(fmt, p, groups, spare + (fmt.unit_bytes >> 1))
-    return spare
-
-
-@inline
-def mix_activations(xa, xb, mixed):
-    """Units of activations that end after 4 groups: those of xa in the first half of `mixed`, of xb in the second."""
-    for i in range(0, X_IN_ORDER, 32):
-        store(mixed + i, load_i8x16(xa + i))
-        store(mixed + i + 16, load_i8x16(xb + i))
-
-
-@inline
-def unpack(fmt, p):
-    """The integers of the unit at p, in the order above: 8 vectors."""
-    return transpose8(
-        fmt.integers(p, 0),
-        fmt.integers(p, 1),
-        fmt.integers(p, 2),
-        fmt.integers(p, 3),
-        fmt.integers(p, 4),
-        fmt.integers(p, 5),
-        fmt.integers(p, 6),
-        fmt.integers(p, 7),
-    )
-
-
-@inline
-def unpack_to(fmt, p, tile):
-    """The unit at p written as a unit of a tile."""
-    w = unpack(fmt, p)
-    store(tile, w[0])
-    store(tile + 32, w[1])
-    store(tile + 64, w[2])
-    store(tile + 96, w[3])
-    store(tile + 128, w[4])
-    store(tile + 160, w[5])
-    store(tile + 192, w[6])
-    store(tile + 224, w[7])
-    store(tile + 256, fmt.scales(p))
-    fmt.store_subscales(fmt, p, tile)
-    fmt.store_minimums(fmt, p, tile)
-    fmt.store_subminimums(fmt, p, tile)
-
-
-@inline
-def add_products(fmt, acc, sums, scales, first, second, x):
-    """acc plus a unit's integer sums of products, centred and scaled; minimums come separately."""
-    centre = sum_pairs(load_i16x16(x + 288), alternate_i16x16(first, second)) * fmt.offset
-    return fma(to_f32(sums - centre), scales * load_f32x8(x + 256), acc)

@@ -53,7 +53,6 @@ from llamabox.kernels.cpu.simd.dot import (
 from llamabox.kernels.cpu.simd.lanes import (
     alternate_i16x16,
     even_f32x8,
-    even_i8x8,
     high_half,
     high_halves,
     interleave_high,
@@ -62,7 +61,6 @@ from llamabox.kernels.cpu.simd.lanes import (
     low_half,
     low_halves,
     odd_f32x8,
-    odd_i8x8,
     shuffler,
     splat_f32x8,
     splat_f32x16,
@@ -73,7 +71,6 @@ from llamabox.kernels.cpu.simd.lanes import (
     splat_i32x8,
     splat_i32x16,
     transpose8,
-    twice_i16x8,
 )
 from llamabox.kernels.cpu.simd.memory import (
     load_f32,
@@ -96,11 +93,11 @@ from llamabox.kernels.cpu.simd.memory import (
     store,
 )
 from llamabox.kernels.cpu.simd.reduce import (
+    fold_pairs,
     largest_f32,
     largest_i32,
     sum_f32,
     sum_i32,
-    sums_of_halves,
 )
 from llamabox.kernels.cpu.simd.vectors import (
     ELEMENTS,
@@ -150,10 +147,10 @@ __all__ = [
     "dot",
     "dot_signed",
     "even_f32x8",
-    "even_i8x8",
     "f32_of",
     "f32_of_bits",
     "f32x16",
+    "fold_pairs",
     "f32x4",
     "f32x8",
     "fma",
@@ -204,7 +201,6 @@ __all__ = [
     "narrow_i8",
     "narrow_i8x8",
     "odd_f32x8",
-    "odd_i8x8",
     "pointer",
     "prefetch",
     "shuffle",
@@ -226,11 +222,9 @@ __all__ = [
     "sum_f32",
     "sum_i32",
     "sum_pairs",
-    "sums_of_halves",
     "to_f32",
     "to_i32",
     "transpose8",
-    "twice_i16x8",
     "undefined",
     "unsigned_i32x8",
     "zero_below",

@@ -10,7 +10,6 @@ from llamabox.kernels.cpu.simd.vectors import (
     Vec,
     f32x8,
     f32x16,
-    i8x8,
     i8x32,
     i8x64,
     i16x16,
@@ -63,16 +62,11 @@ def shuffler(arity, result, pattern):
     return pick
 
 
-even_i8x8 = shuffler(1, i8x8, range(0, 16, 2))  # of i8x16
-odd_i8x8 = shuffler(1, i8x8, range(1, 16, 2))
-twice_i16x8 = shuffler(1, i16x16, [i // 2 for i in range(16)])  # 0 0 1 1 2 2 ...
 alternate_i16x16 = shuffler(2, i16x16, [i + 16 * (i % 2) for i in range(16)])  # a0 b1 a2 b3 ...
 even_f32x8 = shuffler(2, f32x8, range(0, 16, 2))
 odd_f32x8 = shuffler(2, f32x8, range(1, 16, 2))
 interleave_low = shuffler(2, f32x8, [i // 2 + 8 * (i % 2) for i in range(8)])  # a0 b0 a1 b1 ...
 interleave_high = shuffler(2, f32x8, [4 + i // 2 + 8 * (i % 2) for i in range(8)])  # a4 b4 a5 b5 ...
-low_halves = shuffler(2, f32x8, [0, 1, 2, 3, 8, 9, 10, 11])
-high_halves = shuffler(2, f32x8, [4, 5, 6, 7, 12, 13, 14, 15])
 
 
 @intrinsic
@@ -103,6 +97,25 @@ def _half(which):
 
 
 low_half, high_half = _half(0), _half(1)  # the first and the last half of a vector's lanes
+
+
+def _halves(which):
+    @intrinsic
+    def halves(typing, a, b):
+        if not isinstance(a, Vec) or a != b:
+            return None
+        n = a.lanes // 2
+
+        def code(context, builder, sig, args):
+            first = which * n
+            return shuffle(builder, *args, [*range(first, first + n), *range(first + 2 * n, first + 3 * n)])
+
+        return signature(a, a, b), code
+
+    return halves
+
+
+low_halves, high_halves = _halves(0), _halves(1)  # the first, or the last, halves of a and of b
 
 
 @intrinsic

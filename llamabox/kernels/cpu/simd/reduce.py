@@ -1,10 +1,9 @@
 """All lanes of a vector into one, in one fixed order."""
 
-from numba import types
 from numba.core.typing.templates import signature
 from numba.extending import intrinsic
 
-from llamabox.kernels.cpu.simd.vectors import I32, f32x8, is_vector, shuffle, undefined
+from llamabox.kernels.cpu.simd.vectors import I32, i32x8, is_vector, shuffle, undefined
 
 
 def _reducer(element, combine):
@@ -36,14 +35,11 @@ largest_f32 = _reducer("f32", lambda b, x, y: b.select(b.fcmp_ordered(">", x, y)
 
 
 @intrinsic
-def sums_of_halves(typing, a):
-    """The sums of the first and of the last four lanes, each as (0 + 2) + (1 + 3): sum_f32's order from there on."""
+def fold_pairs(typing, a, b):
+    """Neighbours added: a0 + a1, a2 + a3, b0 + b1, b2 + b3, and in the last half the same of lanes 4 to 7."""
 
     def code(context, builder, sig, args):
-        v = args[0]
-        for distance in (2, 1):
-            v = builder.fadd(v, shuffle(builder, v, v, [i ^ distance for i in range(8)]))
-        sums = [builder.extract_element(v, I32(0)), builder.extract_element(v, I32(4))]
-        return context.make_tuple(builder, sig.return_type, sums)
+        even, odd = (shuffle(builder, *args, [i + odd for i in (0, 2, 8, 10, 4, 6, 12, 14)]) for odd in (0, 1))
+        return builder.add(even, odd)
 
-    return signature(types.UniTuple(types.float32, 2), f32x8), code
+    return signature(i32x8, i32x8, i32x8), code

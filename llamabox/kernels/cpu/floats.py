@@ -1,10 +1,11 @@
 """F32, F16 and BF16 weights times f32 rows.
 
-Every result is 8 partial sums, one for the values k with the same k mod 8, each added in order of k: the same whether a
-row is multiplied alone or among others.
+Every result is 16 partial sums, one for the values k with the same k mod 16, each added in order of k, then sum_f32 of
+them, then the values beyond the last whole 16: the same whether a row is multiplied alone or among others
+(gemm_floats.py).
 
-args: 0 weight, 1 bytes a weight row, 2 weight rows, 3 values a row, 4 rows of x (f32), 5 their number, 6 out,
-      7 bytes an out row, 8 bias or 0, 9 weight rows a task
+args: 0 weight, 1 bytes a weight row, 2 weight rows, 3 values a row, 4 row of x (f32), 5 and 7 unused, 6 out,
+      8 bias or 0, 9 weight rows a task
 """
 
 from collections.abc import Callable
@@ -18,10 +19,12 @@ from llamabox.kernels.cpu.simd import (
     f32_of_bits,
     fma,
     inline,
+    join,
     load_f32,
     load_f32x8,
+    load_f32x16,
     load_u16,
-    splat_f32x8,
+    splat_f32x16,
     store,
     sum_f32,
 )
@@ -98,10 +101,16 @@ FLOATS = {
 
 
 @inline
+def sixteen(fmt, p):
+    """16 values as f32."""
+    return join(fmt.eight(p), fmt.eight(p + 8 * fmt.size))
+
+
+@inline
 def _finish(fmt, acc, p, x, width, out, bias, row):
-    """Add the lanes, the values beyond the last whole 8, and the bias; store the result."""
+    """Add the lanes, the values beyond the last whole 16, and the bias; store the result."""
     y = sum_f32(acc)
-    for k in range(width & ~7, width):
+    for k in range(width & ~15, width):
         y += fmt.one(p + k * fmt.size) * load_f32(x + 4 * k)
     if bias != 0:
         y += load_f32(bias + 4 * row)
@@ -121,54 +130,16 @@ def one_row(fmt):
             q = weight + min(row + 1, end - 1) * row_bytes
             r = weight + min(row + 2, end - 1) * row_bytes
             s = weight + min(row + 3, end - 1) * row_bytes
-            a, b, c, d = splat_f32x8(0.0), splat_f32x8(0.0), splat_f32x8(0.0), splat_f32x8(0.0)
-            for k in range(0, width & ~7, 8):
-                v = load_f32x8(x + 4 * k)
-                a = fma(fmt.eight(p + k * fmt.size), v, a)
-                b = fma(fmt.eight(q + k * fmt.size), v, b)
-                c = fma(fmt.eight(r + k * fmt.size), v, c)
-                d = fma(fmt.eight(s + k * fmt.size), v, d)
+            a, b, c, d = splat_f32x16(0.0), splat_f32x16(0.0), splat_f32x16(0.0), splat_f32x16(0.0)
+            for k in range(0, width & ~15, 16):
+                v = load_f32x16(x + 4 * k)
+                a = fma(sixteen(fmt, p + k * fmt.size), v, a)
+                b = fma(sixteen(fmt, q + k * fmt.size), v, b)
+                c = fma(sixteen(fmt, r + k * fmt.size), v, c)
+                d = fma(sixteen(fmt, s + k * fmt.size), v, d)
             _finish(fmt, a, p, x, width, out, bias, row)
             _finish(fmt, b, q, x, width, out, bias, min(row + 1, end - 1))
             _finish(fmt, c, r, x, width, out, bias, min(row + 2, end - 1))
             _finish(fmt, d, s, x, width, out, bias, min(row + 3, end - 1))
 
     return Kernel(multiply_row, f"{fmt.name} one row")
-
-
-def many_rows(fmt):
-    """The kernel for several rows: two weight rows and four rows of x at a time."""
-
-    def multiply_rows(args, task, thread):
-        weight, row_bytes, rows = argument(args, 0), argument(args, 1), argument(args, 2)
-        width, x, n, out = argument(args, 3), argument(args, 4), argument(args, 5), argument(args, 6)
-        out_bytes, bias, per_task = argument(args, 7), argument(args, 8), argument(args, 9)
-        end = min(rows, (task + 1) * per_task)
-        for t in range(0, n, 4):
-            tb, tc, td = min(t + 1, n - 1), min(t + 2, n - 1), min(t + 3, n - 1)
-            xa, xb, xc, xd = x + t * width * 4, x + tb * width * 4, x + tc * width * 4, x + td * width * 4
-            for row in range(task * per_task, end, 2):
-                other = min(row + 1, end - 1)
-                p, q = weight + row * row_bytes, weight + other * row_bytes
-                pa, pb, pc, pd = splat_f32x8(0.0), splat_f32x8(0.0), splat_f32x8(0.0), splat_f32x8(0.0)
-                qa, qb, qc, qd = splat_f32x8(0.0), splat_f32x8(0.0), splat_f32x8(0.0), splat_f32x8(0.0)
-                for k in range(0, width & ~7, 8):
-                    u, v = fmt.eight(p + k * fmt.size), fmt.eight(q + k * fmt.size)
-                    y = load_f32x8(xa + 4 * k)
-                    pa, qa = fma(u, y, pa), fma(v, y, qa)
-                    y = load_f32x8(xb + 4 * k)
-                    pb, qb = fma(u, y, pb), fma(v, y, qb)
-                    y = load_f32x8(xc + 4 * k)
-                    pc, qc = fma(u, y, pc), fma(v, y, qc)
-                    y = load_f32x8(xd + 4 * k)
-                    pd, qd = fma(u, y, pd), fma(v, y, qd)
-                _finish(fmt, pa, p, xa, width, out + t * out_bytes, bias, row)
-                _finish(fmt, pb, p, xb, width, out + tb * out_bytes, bias, row)
-                _finish(fmt, pc, p, xc, width, out + tc * out_bytes, bias, row)
-                _finish(fmt, pd, p, xd, width, out + td * out_bytes, bias, row)
-                _finish(fmt, qa, q, xa, width, out + t * out_bytes, bias, other)
-                _finish(fmt, qb, q, xb, width, out + tb * out_bytes, bias, other)
-                _finish(fmt, qc, q, xc, width, out + tc * out_bytes, bias, other)
-                _finish(fmt, qd, q, xd, width, out + td * out_bytes, bias, other)
-
-    return Kernel(multiply_rows, f"{fmt.name} many rows")

@@ -6,7 +6,7 @@ from functools import cache
 import numpy as np
 
 from llamabox.gguf import GGMLType
-from llamabox.kernels.cpu import floats, gemm, integer
+from llamabox.kernels.cpu import floats, gemm, gemm_floats, integer
 from llamabox.kernels.cpu.activation import quantise
 from llamabox.kernels.cpu.floats import FLOATS
 from llamabox.kernels.cpu.gemm_format import TILE_FORMATS
@@ -18,7 +18,6 @@ from llamabox.kernels.weight import Weight
 TASK_BYTES = 1 << 20  # of weights, at most, in one task of a one-row product: what a thread reads in one go
 SMALL_BYTES = 16 << 10  # not worth another task
 QUANTISE_VALUES = 16384  # in one task
-FLOAT_ROWS = 16  # weight rows in one task of a float product of many rows
 
 
 @cache
@@ -30,7 +29,7 @@ def one_row(name: str) -> Kernel:
 @cache
 def many_rows(name: str) -> Kernel:
     """The kernel of a type's name for several rows."""
-    return gemm.many_rows(TILE_FORMATS[name]) if name in UNITS else floats.many_rows(FLOATS[name])
+    return gemm.many_rows(TILE_FORMATS[name]) if name in UNITS else gemm_floats.many_rows(FLOATS[name])
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,10 +100,11 @@ def product_job(
         per_task = rows_a_task(n_out, weight.row_bytes, runner.threads)
         args = (data, weight.row_bytes, n_out, width, x, 1, out, out_bytes, bias, per_task)
         return Job(weight.one_row, -(-n_out // per_task), args)
-    per_task, scratch, size = FLOAT_ROWS, 0, 0
     if weight.quantised:
         per_task, size = gemm.task_size(TILE_FORMATS[weight.type.name], n_out, units(width), runner.threads)
-        scratch = runner.scratch("tiles", size * runner.threads)
+    else:
+        per_task, size = gemm_floats.task_size(weight.row_bytes, n_out, runner.threads)
+    scratch = runner.scratch("products", size * runner.threads)
     args = (data, weight.row_bytes, n_out, width, x, rows, out, out_bytes, bias, per_task, scratch, size)
     return Job(weight.many_rows, -(-n_out // per_task), args)
 

@@ -1,0 +1,203 @@
+"""F32, F16 and BF16 weights times many f32 rows: blocks of 4 weight rows and 2 or 4 columns (rows of x) in registers.
+
+The arithmetic of floats.py, so a row gives the same bits alone: 16 partial sums, added up in simd.sum_f32's order, then
+the values left over, then the bias. CPUs with shorter vectors take the first 8 of the 16 sums, then the others.
+
+A task's weights are read where they are, for one panel of columns after the other: the second-level cache keeps them.
+The first keeps PIECE values of a panel.
+
+args: 0 weight, 1 bytes a weight row, 2 weight rows, 3 values a row, 4 rows of x (f32), 5 their number, 6 out,
+      7 bytes an out row, 8 bias or 0, 9 weight rows a task, 10 scratch, 11 bytes of scratch a thread
+"""
+
+from numba import types
+
+from llamabox.kernels.cpu.features import FEATURES
+from llamabox.kernels.cpu.floats import FloatFormat, sixteen
+from llamabox.kernels.cpu.gemm_pack import called
+from llamabox.kernels.cpu.program import Kernel, argument
+from llamabox.kernels.cpu.simd import (
+    f32x4,
+    f32x8,
+    fma,
+    high_halves,
+    inline,
+    load_f32,
+    load_f32x8,
+    load_f32x16,
+    low_halves,
+    shuffler,
+    splat_f32x8,
+    store,
+)
+
+ROWS = 4  # weight rows in a block
+COLUMNS = 4 if FEATURES.avx512 else 2
+LANES = 16 if FEATURES.avx512 else 8
+PIECE = 1024  # values of a row
+TASK_ROWS, TASK_BYTES = 64, 256 << 10  # weights in a task
+SUMS = 64 * ROWS  # bytes of the sums of a column
+BLOCK = COLUMNS * SUMS
+
+_load = load_f32x16 if FEATURES.avx512 else load_f32x8
+
+
+@inline
+def _eight(fmt, p):
+    return fmt.eight(p)
+
+
+_load_weights = sixteen if FEATURES.avx512 else _eight
+
+
+@inline
+def _block_weights(fmt, rows, at):
+    p, q, r, s = rows
+    return (
+        _load_weights(fmt, p + at),
+        _load_weights(fmt, q + at),
+        _load_weights(fmt, r + at),
+        _load_weights(fmt, s + at),
+    )
+
+
+@inline
+def _add_column(sums, w, x):
+    v = _load(x)
+    return fma(w[0], v, sums[0]), fma(w[1], v, sums[1]), fma(w[2], v, sums[2]), fma(w[3], v, sums[3])
+
+
+@inline
+def _load_sums(p):
+    return _load(p), _load(p + 64), _load(p + 128), _load(p + 192)
+
+
+@inline
+def _store_sums(p, sums):
+    store(p, sums[0])
+    store(p + 64, sums[1])
+    store(p + 128, sums[2])
+    store(p + 192, sums[3])
+
+
+@called
+def _add_two(fmt, rows, xa, xb, steps, sums):
+    """The sums of 4 weight rows times 2 columns, 16 * steps values on."""
+    for first in range(0, 16, LANES):
+        p = sums + 4 * first
+        a, b = _load_sums(p), _load_sums(p + SUMS)
+        for k in range(first, 16 * steps, 16):
+            w = _block_weights(fmt, rows, k * fmt.size)
+            a, b = _add_column(a, w, xa + 4 * k), _add_column(b, w, xb + 4 * k)
+        _store_sums(p, a)
+        _store_sums(p + SUMS, b)
+
+
+@called
+def _add_four(fmt, rows, xa, xb, xc, xd, steps, sums):
+    """The same for 4 columns."""
+    for first in range(0, 16, LANES):
+        p = sums + 4 * first
+        a, b = _load_sums(p), _load_sums(p + SUMS)
+        c, d = _load_sums(p + 2 * SUMS), _load_sums(p + 3 * SUMS)
+        for k in range(first, 16 * steps, 16):
+            w = _block_weights(fmt, rows, k * fmt.size)
+            a, b = _add_column(a, w, xa + 4 * k), _add_column(b, w, xb + 4 * k)
+            c, d = _add_column(c, w, xc + 4 * k), _add_column(d, w, xd + 4 * k)
+        _store_sums(p, a)
+        _store_sums(p + SUMS, b)
+        _store_sums(p + 2 * SUMS, c)
+        _store_sums(p + 3 * SUMS, d)
+
+
+@inline
+def _add_columns(fmt, rows, x, row_bytes, columns, steps, sums):
+    """The sums of at most COLUMNS columns; where there are fewer than 2 or 4, the last one stands for the others."""
+    xb = x + min(1, columns - 1) * row_bytes
+    if columns > 2:
+        _add_four(fmt, rows, x, xb, x + 2 * row_bytes, x + min(3, columns - 1) * row_bytes, steps, sums)
+    else:
+        _add_two(fmt, rows, x, xb, steps, sums)
+
+
+_first_pairs = shuffler(2, f32x8, [0, 1, 8, 9, 4, 5, 12, 13])
+_last_pairs = shuffler(2, f32x8, [2, 3, 10, 11, 6, 7, 14, 15])
+_even = shuffler(1, f32x4, [0, 2, 4, 6])
+_odd = shuffler(1, f32x4, [1, 3, 5, 7])
+
+
+@inline
+def _halved(p):
+    return load_f32x8(p) + load_f32x8(p + 32)
+
+
+@inline
+def _add_up(p):
+    """The sums of a column, each 16 added in sum_f32's order: one lane a weight row."""
+    a, b, c, d = _halved(p), _halved(p + 64), _halved(p + 128), _halved(p + 192)
+    ac, bd = low_halves(a, c) + high_halves(a, c), low_halves(b, d) + high_halves(b, d)
+    pairs = _first_pairs(ac, bd) + _last_pairs(ac, bd)
+    return _even(pairs) + _odd(pairs)
+
+
+@called
+def _finish(fmt, weight, row_bytes, sums, x, width, out, bias, count):
+    """A column's results for `count` weight rows: its sums added up, the values left over, the bias."""
+    store(sums, _add_up(sums))
+    for i in range(count):
+        y = load_f32(sums + 4 * i)
+        for k in range(width & ~15, width):
+            y += fmt.one(weight + i * row_bytes + k * fmt.size) * load_f32(x + 4 * k)
+        if bias != 0:
+            y += load_f32(bias + 4 * i)
+        store(out + 4 * i, types.float32(y))
+
+
+@inline
+def _row_addresses(weight, row_bytes, rows):
+    """Of 4 weight rows; where there are fewer, the last one stands for the others."""
+    return (
+        weight,
+        weight + min(1, rows - 1) * row_bytes,
+        weight + min(2, rows - 1) * row_bytes,
+        weight + min(3, rows - 1) * row_bytes,
+    )
+
+
+@called
+def _multiply_panel(fmt, weight, row_bytes, rows, x, columns, width, sums):
+    """The sums of weight rows times at most COLUMNS columns."""
+    for i in range(0, (rows + ROWS - 1) // ROWS * BLOCK, 32):
+        store(sums + i, splat_f32x8(0.0))
+    for k in range(0, width & ~15, PIECE):
+        steps = min(PIECE, width - k) >> 4
+        for row in range(0, rows, ROWS):
+            block = _row_addresses(weight + row * row_bytes + k * fmt.size, row_bytes, rows - row)
+            _add_columns(fmt, block, x + 4 * k, 4 * width, columns, steps, sums + row // ROWS * BLOCK)
+
+
+def task_size(row_bytes: int, n_out: int, threads: int) -> tuple[int, int]:
+    """Weight rows a task, and the bytes of scratch a thread needs: sums of all of them times a panel."""
+    rows = max(1, min(TASK_ROWS, TASK_BYTES // row_bytes, n_out // (2 * threads)) // ROWS) * ROWS
+    return rows, rows // ROWS * BLOCK
+
+
+def many_rows(fmt: FloatFormat) -> Kernel:
+    """The kernel of a type."""
+
+    def multiply_rows(args, task, thread):
+        row_bytes, width, n, per_task = argument(args, 1), argument(args, 3), argument(args, 5), argument(args, 9)
+        sums, first = argument(args, 10) + thread * argument(args, 11), task * per_task
+        weight, rows = argument(args, 0) + first * row_bytes, min(per_task, argument(args, 2) - first)
+        for t in range(0, n, COLUMNS):
+            x, columns = argument(args, 4) + 4 * t * width, min(COLUMNS, n - t)
+            _multiply_panel(fmt, weight, row_bytes, rows, x, columns, width, sums)
+            for row in range(0, rows, ROWS):
+                block = weight + row * row_bytes
+                bias = 0 if argument(args, 8) == 0 else argument(args, 8) + 4 * (first + row)
+                out = argument(args, 6) + t * argument(args, 7) + 4 * (first + row)
+                for c in range(columns):
+                    here, y = sums + row // ROWS * BLOCK + c * SUMS, out + c * argument(args, 7)
+                    _finish(fmt, block, row_bytes, here, x + 4 * c * width, width, y, bias, min(ROWS, rows - row))
+
+    return Kernel(multiply_rows, f"{fmt.name} many rows")

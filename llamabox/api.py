@@ -27,6 +27,7 @@ def load(
     lora: Sequence[Scaled] = (),
     control_vectors: Sequence[Scaled] = (),
     control_vector_layers: tuple[int, int] | None = None,
+    device: str | None = None,
     **options: Any,
 ) -> "Model":
     """Open a GGUF file and make a Model of it. A file without a vocabulary loads too; its `.tokenizer` is None.
@@ -36,19 +37,21 @@ def load(
                      others for one call, by their places in this list
     control_vectors  files of control vectors, in the same way, added after the layers (first, last) of
                      control_vector_layers, both included
+    device   what the backend computes on, as `llamabox devices` names it; None: its first GPU, or the CPU
     options  threads, threads_batch (int, or kernels.Threads; of steps with one row, and with several), n_ctx (tokens;
              the file's own context when absent), mmap, mlock, check_tensors (bool), overrides (sequence of
              "KEY=TYPE:VALUE"), and the fields of models.ModelOptions (rope_freq_base, ...)
-    Errors:  GGUFError, ModelError, TokenizerError for a file that is not right; TypeError for an unknown option
+    Errors:  GGUFError, ModelError, TokenizerError for a file that is not right; BackendError for a backend or a device
+             that is not there; TypeError for an unknown option
     """
     reading = {name: options.pop(name) for name in ("mmap", "mlock", "overrides") if name in options}
-    threads, n_ctx = [options.pop(name, None) for name in ("threads", "threads_batch")], options.pop("n_ctx", None)
+    threads, batch, n_ctx = (options.pop(name, None) for name in ("threads", "threads_batch", "n_ctx"))
     check = options.pop("check_tensors", False)
     maths = ModelOptions(**{"n_ctx_seq": n_ctx, **options})
     file = open_gguf(path, **reading)
     if check:
         check_tensors(file)
-    ops = open_backend(backend, *threads) if isinstance(backend, str) else backend
+    ops = open_backend(backend, threads, batch, device) if isinstance(backend, str) else backend
     model = load_model(file, ops, maths)
     loras, controls = [_scaled(item) for item in lora], [_scaled(item) for item in control_vectors]
     if loras or controls:

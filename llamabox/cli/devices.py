@@ -57,6 +57,25 @@ def check_devices(options: Options) -> None:
         )
 
 
+def backend_arguments(options: Options) -> dict[str, str]:
+    """--backend and -dev -> keyword arguments of llamabox.load: without --backend, what computes on that device.
+
+    Errors:  OptionError for more than one device
+    """
+    names = [name for name in options.device if name.lower() != "none"] if options.given("device") else []
+    if len(names) > 1:
+        raise OptionError(f"{options.source('device')}: found {', '.join(names)}, expected one device")
+    if not options.given("device") or (not names and options.backend in ("cpu", "numpy")):
+        return {"backend": options.backend}
+    name = names[0] if names else "CPU"
+    if options.given("backend"):
+        return {"backend": options.backend, "device": name}
+
+    from llamabox.kernels import find_device
+
+    return {"backend": find_device(name).backend, "device": name}
+
+
 def _check_present(source: str, name: str) -> None:
     from llamabox.kernels.devices import BackendError, devices, find_device
 

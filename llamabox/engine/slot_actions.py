@@ -61,7 +61,7 @@ class SlotActions:
         blocks, offsets = np.array(table.blocks)[cells // BLOCK], cells % BLOCK
         for pool, rows in zip(self._pools, state.arrays, strict=True):
             shape = (-1, pool.shape[1], pool.shape[3])
-            pool[blocks, :, offsets] = np.ascontiguousarray(rows[n_cached:]).view(pool.dtype).reshape(shape)
+            pool[blocks, :, offsets] = self._model.ops.array(rows[n_cached:]).view(pool.dtype).reshape(shape)
         memory.close(table, state.tokens, len(state.tokens))
         slot.tokens, slot.adapters, slot.tree = list(state.tokens), (), tree
 

@@ -10,8 +10,9 @@ from llamabox.kernels.placement import Threads
 BACKENDS = {
     "numpy": "llamabox.kernels.ops:Ops",
     "cpu": "llamabox.kernels.ops_cpu:CpuOps",
+    "torch": "llamabox.kernels.ops_torch:TorchOps",
 }
-PACKAGES: dict[str, str] = {}  # backend -> the package that it needs, also the name of the extra that installs it
+PACKAGES = {"torch": "torch"}  # backend -> the package that it needs, also the name of the extra that installs it
 
 
 def open_backend(

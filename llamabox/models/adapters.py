@@ -24,18 +24,18 @@ def adapter_set(scales: Mapping[int, float]) -> AdapterSet:
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """One adapter and the rows that have it. rows: None when all have it; scale: f32 (rows, 1)"""
+    """One adapter and the rows that have it. rows: None when all have it; scale: f32 (rows, 1), of the backend"""
 
     lora: Lora
     rows: np.ndarray | None
-    scale: np.ndarray
+    scale: Any
 
     def take(self, x: Any) -> Any:
         return x if self.rows is None else x[self.rows]
 
     def add(self, y: Any, delta: Any, factor: float) -> None:
         """y[rows] += delta * factor * scale, in place."""
-        scale = (np.float32(factor) * self.scale).reshape(-1, *[1] * (y.ndim - 1))
+        scale = (self.scale * factor).reshape(-1, *[1] * (y.ndim - 1))
         if self.rows is None:
             y += delta * scale
         else:
@@ -53,7 +53,7 @@ class AdaptedOps:
         every = {id: np.array([dict(s).get(id, 0.0) for s in sets], np.float32)[step.seq] for id in used}  # (T,) each
         wanted = {id: scales[step.out_rows] for id, scales in every.items()}  # (R,)
         # the rows of a product are all T, or the R that are wanted: equally many only when all are wanted
-        self._parts = {len(step.out_rows): _parts(loras, wanted), len(step.pos): _parts(loras, every)}
+        self._parts = {len(step.out_rows): _parts(ops, loras, wanted), len(step.pos): _parts(ops, loras, every)}
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._ops, name)
@@ -108,11 +108,11 @@ class AdaptedOps:
         return [(part, part.lora.pairs[weight.name]) for part in self._parts[len(x)] if weight.name in part.lora.pairs]
 
 
-def _parts(loras: Sequence[Lora], scales: Mapping[int, np.ndarray]) -> list[Part]:
+def _parts(ops: Ops, loras: Sequence[Lora], scales: Mapping[int, np.ndarray]) -> list[Part]:
     parts = []
     for id, of_row in scales.items():
         rows = np.flatnonzero(of_row)
         if len(rows) > 0:
             every = len(rows) == len(of_row)
-            parts.append(Part(loras[id], None if every else rows, of_row[rows][:, None]))
+            parts.append(Part(loras[id], None if every else rows, ops.array(of_row[rows][:, None])))
     return parts

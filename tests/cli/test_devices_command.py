@@ -4,6 +4,7 @@ import pytest
 
 from llamabox.cli.devices import check_devices
 from llamabox.cli.main import main
+from llamabox.cli.model import load_arguments
 from llamabox.cli.options import OptionError, parse_options
 from llamabox.kernels import Device
 
@@ -33,3 +34,51 @@ def test_a_device_that_is_present_may_be_named():
     with pytest.raises(OptionError) as error:
         check_devices(parse_options(["-dev", "CUDA0,CUDA1"]))
     assert str(error.value) == "-dev: found 'CUDA1', expected none or a device that is present: CPU, CUDA0, MPS"
+
+
+@pytest.mark.parametrize(
+    "argv, backend, device",
+    [
+        ([], "cpu", None),
+        (["-dev", "none"], "cpu", None),
+        (["-dev", "CUDA0"], "cupy", "CUDA0"),
+        (["-dev", "mtl0"], "torch", "mtl0"),
+        (["-dev", "cpu"], "cpu", "cpu"),
+        (["--backend", "torch"], "torch", None),
+        (["--backend", "torch", "-dev", "none"], "torch", "CPU"),
+        (["--backend", "torch", "-dev", "CUDA0"], "torch", "CUDA0"),
+        (["--backend", "numpy", "-dev", "none"], "numpy", None),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_the_device_chooses_the_backend(argv, backend, device):
+    arguments = load_arguments(parse_options(argv))
+    assert (arguments["backend"], arguments.get("device")) == (backend, device)
+
+
+def test_several_devices_are_refused():
+    with pytest.raises(OptionError, match="^-dev: found CUDA0, MPS, expected one device$"):
+        load_arguments(parse_options(["-dev", "CUDA0,MPS"]))
+
+
+def test_a_device_of_another_backend_is_an_error(capsys):
+    assert main(["complete", "--backend", "numpy", "-dev", "CUDA0", "x"]) == 2
+    expected = "error: device of backend numpy: found 'CUDA0', expected one that is present: CPU\n"
+    assert capsys.readouterr().err == expected
+
+
+def test_a_package_that_is_missing_is_named(monkeypatch, capsys):
+    monkeypatch.setattr("llamabox.kernels.backends.find_spec", lambda name: None)
+    assert main(["complete", "--backend", "torch", "x"]) == 2
+    expected = "error: backend torch: the package torch is not installed, expected it: pip install 'llamabox[torch]'\n"
+    assert capsys.readouterr().err == expected
+
+
+def test_complete_with_torch(capsys):
+    """The shipped model's greedy text is that of the reference."""
+    texts = []
+    for backend in ("numpy", "torch"):
+        argv = ["complete", "--backend", backend, "-dev", "none", "--temp", "0", "-n", "24", "Once upon a time"]
+        assert main(argv) == 0
+        texts.append(capsys.readouterr().out)
+    assert texts[0] == texts[1] and len(texts[0]) > 20

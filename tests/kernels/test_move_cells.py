@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from on_backends import PRESENT, cells_like, open_ops
 from op_cases import nmse, normal
 
-from llamabox.kernels import BACKENDS, BLOCK, KVCache, KVShape, Rope, open_backend
+from llamabox.kernels import BLOCK, KVShape, Rope
 from llamabox.kernels.kv import decode, encode
 
 N = 3 * BLOCK
@@ -17,19 +18,19 @@ ROPES = [
 ]
 
 
-@pytest.fixture(scope="module", params=BACKENDS)
+@pytest.fixture(scope="module", params=PRESENT)
 def ops(request):
-    return open_backend(request.param, threads=2)
+    return open_ops(request.param)
 
 
 def filled(ops, x, v, pos, type_name):
     """A pool whose cell i holds what is at pos[i] in every layer."""
-    kv = KVCache([KVShape(2, 32, 32)] * len(ROPES), N // BLOCK, type_name, type_name)
+    kv = ops.kv_cache([KVShape(2, 32, 32)] * len(ROPES), N // BLOCK, type_name, type_name)
     for i, rope in enumerate(ROPES):
         keys = x if rope is None else ops.rope(x, ops.rope_angles(pos, *rope), rope[0].neox)
         for cell in range(N):
-            kv.k[i][cell // BLOCK, :, cell % BLOCK] = encode(keys[cell], type_name)
-            kv.v[i][cell // BLOCK, :, cell % BLOCK] = encode(v[cell], type_name)
+            kv.k[i][cell // BLOCK, :, cell % BLOCK] = cells_like(ops, encode(keys[cell], type_name), kv.k[i])
+            kv.v[i][cell // BLOCK, :, cell % BLOCK] = cells_like(ops, encode(v[cell], type_name), kv.v[i])
     return kv
 
 
@@ -39,7 +40,7 @@ def test_keys_are_turned_to_their_new_positions_and_values_copied(ops, type_name
     x, v = normal(1, N, 2, 32), normal(2, N, 2, 32)
     pos = np.arange(N, dtype=np.int32)
     kv = filled(ops, x, v, pos, type_name)
-    before = [np.copy(a) for a in kv.k + kv.v]
+    before = [ops.to_numpy(a).copy() for a in kv.k + kv.v]
     sources = [*range(30, 40), *range(57, N)]
     targets = [*range(30, 40), *range(40, N - 17)]
     ops.move_cells(kv, sources, targets, [0] * 10 + [-17] * (N - 57), ROPES)
@@ -48,8 +49,9 @@ def test_keys_are_turned_to_their_new_positions_and_values_copied(ops, type_name
     for i in range(len(ROPES)):
         for cells, same in ((range(40), True), (range(40, N - 17), False), (range(N - 17, N), True)):
             block, offset = np.divmod(np.array(cells), BLOCK)
-            k = [decode(a[i][block, :, offset], type_name) for a in (kv.k, expected.k)]
+            k = [decode(ops.to_numpy(a[i])[block, :, offset], type_name) for a in (kv.k, expected.k)]
             assert nmse(k[1], k[0]) <= (0 if same or ROPES[i] is None else bound), (i, same)
             old = decode(before[i][block, :, offset], type_name)
             assert same or ROPES[i] is None or nmse(old, k[0]) > 0.01, "it did turn"
-            np.testing.assert_array_equal(kv.v[i][block, :, offset], expected.v[i][block, :, offset])
+            moved_v, expected_v = (ops.to_numpy(a[i])[block, :, offset] for a in (kv.v, expected.v))
+            np.testing.assert_array_equal(moved_v, expected_v)

@@ -4,15 +4,17 @@ import inspect
 
 import numpy as np
 import pytest
+from on_backends import PRESENT, open_ops
 from op_cases import BLOCKS, CASES, FLOATS, matrix, nmse, normal
 
-from llamabox.kernels import BACKENDS, Ops, open_backend
+from llamabox.kernels import Ops, open_backend
 from llamabox.kernels.ops_cpu import CpuOps
+from llamabox.kernels.ops_torch import TorchOps
 
 
-@pytest.fixture(scope="module", params=BACKENDS)
+@pytest.fixture(scope="module", params=PRESENT)
 def ops(request):
-    return open_backend(request.param, threads=2)
+    return open_ops(request.param)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -30,11 +32,11 @@ def test_results_are_f32(ops):
         assert y.dtype == np.float32
 
 
-@pytest.mark.parametrize(
-    "name", [n for n, f in inspect.getmembers(CpuOps, inspect.isfunction) if not n.startswith("_")]
-)
-def test_signatures_are_those_of_ops(name):
-    assert inspect.signature(getattr(CpuOps, name)) == inspect.signature(getattr(Ops, name))
+@pytest.mark.parametrize("backend", [CpuOps, TorchOps])
+@pytest.mark.parametrize("name", [n for n, f in inspect.getmembers(Ops, inspect.isfunction) if not n.startswith("_")])
+def test_signatures_are_those_of_ops(name, backend):
+    ours, theirs = (inspect.signature(getattr(cls, name)).parameters.values() for cls in (backend, Ops))
+    assert [(p.name, p.kind, p.default) for p in ours] == [(p.name, p.kind, p.default) for p in theirs]
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

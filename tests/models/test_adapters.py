@@ -4,9 +4,10 @@ import adapters
 import numpy as np
 import pytest
 from logits import nmse
+from on_backends import PRESENT
 
 import llamabox
-from llamabox.kernels import BACKENDS, Rows, make_step
+from llamabox.kernels import Rows, make_step
 
 F32 = {"cache_type_k": "f32", "cache_type_v": "f32", "threads": 1, "n_ctx": 256}
 
@@ -23,7 +24,7 @@ def load(case, folder, backend):
     return llamabox.load(path, backend=backend, **F32, **how)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", PRESENT)
 @pytest.mark.parametrize("name", adapters.CASES)
 def test_logits_are_llama_cpp_s(stored, tmp_path, name, backend):
     error = nmse(stored[name], adapters.ours(name, tmp_path, backend))
@@ -35,7 +36,7 @@ def test_what_is_stored_is_what_is_tested(stored):
     assert {name for name in stored if "/" not in name} - {"provenance"} == set(adapters.CASES)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", PRESENT)
 @pytest.mark.parametrize("name", ["llama-two", "llama-moe"])
 def test_sequences_with_different_adapters_share_a_batch(tmp_path, name, backend):
     """Rows of four sequences, decode and prefill: each gets its own adapters, and the bare one none."""

@@ -6,8 +6,9 @@ import cache_types  # of conformance/
 import numpy as np
 import pytest
 from logits import load, nmse
+from on_backends import PRESENT
 
-from llamabox.kernels import BACKENDS, CACHE_TYPES
+from llamabox.kernels import CACHE_TYPES
 
 FILE = Path(cache_types.__file__).parent / "results" / "cache_types.npz"
 
@@ -18,7 +19,7 @@ def stored():
         return dict(file)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", PRESENT)
 @pytest.mark.parametrize("name", CACHE_TYPES)
 @pytest.mark.parametrize("model", cache_types.MODELS)
 def test_logits_beside_llama_cpp(open_case, stored, model, name, backend):

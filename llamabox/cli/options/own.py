@@ -11,9 +11,10 @@ OWN = Group(
         Option(
             "backend",
             "--backend NAME",
-            (Choice("cpu", "numpy"),),
+            (Choice("cpu", "numpy", "torch"),),
             default="cpu",
-            help="what computes: cpu (compiled kernels) or numpy (the plain reference, slow) (default: cpu)",
+            help="what computes: cpu (compiled kernels), numpy (the plain reference, slow) or torch (any\n"
+            "GPU that torch knows, or the CPU; needs torch) (default: cpu, or what runs on the device of -dev)",
             env="LLAMABOX_BACKEND",
         ),
         Option(

@@ -139,6 +139,8 @@ def test_backend_computes():
         assert client.model.engine.model.ops.name == "numpy"
     with served("--backend", "cpu") as client:
         assert client.model.engine.model.ops.name == "cpu"
+    with served("--backend", "torch", "-dev", "none") as client:
+        assert client.model.engine.model.ops.device.type == "cpu"
 
 
 def test_threads_http_bounds_the_requests_under_way():

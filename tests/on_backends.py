@@ -1,0 +1,54 @@
+"""The backends that tests run on, and ops that take and give NumPy arrays whatever the backend.
+
+torch is one of them wherever the extra `test` is installed, on its CPU device. GPU backends are, where a GPU is.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from llamabox.kernels import BACKENDS, Weight, open_backend
+from llamabox.kernels.backends import PACKAGES
+from llamabox.kernels.devices import devices
+
+TAKE_POSITIONS = ("rope_angles", "attention_temperature")  # ops whose first argument stays on the host
+PRESENT = tuple(name for name in BACKENDS if name not in PACKAGES or name == "torch" or devices(name))
+
+
+def open_ops(name: str, threads: int = 2) -> Any:
+    """A backend for op tests: itself where its arrays are NumPy's, else a HostOps around it. torch: on the CPU."""
+    ops = open_backend(name, threads, device="CPU" if name == "torch" else None)
+    return ops if name in ("numpy", "cpu") else HostOps(ops)
+
+
+class HostOps:
+    """Moves arrays and weights to the backend of `ops` before a call, and its results back."""
+
+    def __init__(self, ops: Any):
+        self.ops, self.name, self.kv_cache = ops, ops.name, ops.kv_cache
+
+    def __getattr__(self, name: str) -> Any:
+        method, kept = getattr(self.ops, name), int(name in TAKE_POSITIONS)
+        return lambda *args, **kwargs: self._back(method(*args[:kept], *map(self._there, args[kept:]), **kwargs))
+
+    def to_numpy(self, x: Any) -> np.ndarray:
+        return self.ops.to_numpy(x)
+
+    def _there(self, x: Any) -> Any:
+        if isinstance(x, Weight):
+            scale = None if x.scale is None else self.ops.array(x.scale)
+            return Weight(x.name, x.type, x.shape, self.ops.array(x.data), scale)
+        if isinstance(x, np.ndarray):
+            return self.ops.array(x)
+        return type(x)(map(self._there, x)) if type(x) in (list, tuple) else x
+
+    def _back(self, x: Any) -> Any:
+        if type(x) in (list, tuple):
+            return type(x)(map(self._back, x))
+        return self.ops.to_numpy(x) if hasattr(x, "shape") else x
+
+
+def cells_like(ops: Any, x: np.ndarray, pool: Any) -> Any:
+    """Encoded cells of the host as elements of a cache's array."""
+    ops = getattr(ops, "ops", ops)
+    return ops.array(np.ascontiguousarray(x).view(np.uint8)).view(pool.dtype)

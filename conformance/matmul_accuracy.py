@@ -2,11 +2,11 @@
 
     LLAMA_CPP_DIR=.../bin LLAMA_CPP_SOURCE=... python conformance/matmul_accuracy.py
 
-Weights are quantised by ggml, with an importance matrix where the type must have one. The error of a product is its NMSE
-against the product, in f64, of the dequantised weights and the f32 rows: what quantising the rows to 8 bits and summing
-in f32 cost. Writes
+Weights are quantised by ggml, with an importance matrix where the type must have one. A product's error is its NMSE
+against the f64 product of the dequantised weights and the f32 rows: what quantising the rows to 8 bits and summing in
+f32 cost. Writes
     conformance/results/matmul_accuracy.json   type -> ggml's NMSE, ours, and ours over ggml's
-    conformance/results/matmul_accuracy.npz    a smaller case: rows "x", and per type "<type> weights", "<type> products"
+    conformance/results/matmul_accuracy.npz    a smaller case: rows "x", "<type> weights", "<type> products"
 tests/kernels/test_matmul_accuracy.py checks against both.
 """
 

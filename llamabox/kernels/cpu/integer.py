@@ -23,11 +23,14 @@ def one_row(fmt: Unit) -> Kernel:
         weight, row_bytes, rows = argument(args, 0), argument(args, 1), argument(args, 2)
         groups, x, out = argument(args, 3) >> 5, argument(args, 4), argument(args, 6)
         bias, per_task, spare = argument(args, 8), argument(args, 9), spare_unit(stack_512())
+        whole = groups >> 3
         for row in range(task * per_task, min(rows, (task + 1) * per_task)):
+            base = weight + row * row_bytes
+            if groups & 7:
+                whole_unit(fmt, base + whole * unit_bytes, groups & 7, spare)
             acc = splat_f32x8(0.0)
             for u in range((groups + 7) >> 3):
-                p = whole_unit(fmt, weight + row * row_bytes + u * unit_bytes, groups - 8 * u, spare)
-                y = x + u * X_UNIT
+                p, y = base + u * unit_bytes if u < whole else spare, x + u * X_UNIT
                 acc = fma(to_f32(fmt.sums(fmt, p, y)), fmt.scales(p) * load_f32x8(y + 256), acc)
                 acc = fmt.add_minimum(fmt, acc, p, y)
             total = sum_f32(acc)

@@ -63,7 +63,7 @@ def seconds(runner: Runner, program: Program, repeat: int) -> float:
 
 def measure_read(runner: Runner, data: np.ndarray, repeat: int) -> float:
     """GB/s of a plain read."""
-    size = 64 << 10
+    size = 1 << 20
     tasks, out = data.nbytes // size, np.empty(data.nbytes // size, np.int32)
     program = Program([Job(read.address, tasks, (address(data), size, address(out)))])
     return tasks * size / seconds(runner, program, repeat) / 1e9

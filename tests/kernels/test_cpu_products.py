@@ -60,6 +60,25 @@ def test_threads_do_not_change_results(ops, type_name):
         np.testing.assert_array_equal(open_backend("cpu", threads=1).linear(x, weight), ops.linear(x, weight))
 
 
+@pytest.mark.parametrize(
+    ("n_out", "row_bytes", "threads", "expected"),
+    [
+        (896, 952, 2, 2),  # 0.85 MB: a half for each
+        (4864, 952, 2, 6),  # 4.6 MB: threes of less than 1 MB
+        (151936, 952, 2, 138),
+        (128, 64, 8, 1),  # 8 KB: not worth a second task
+        (1, 100, 2, 1),
+    ],
+)
+def test_one_row_is_cut_into_equal_shares(n_out, row_bytes, threads, expected):
+    per_task = rows_a_task(n_out, row_bytes, threads)
+    assert -(-n_out // per_task) == expected
+
+
+def test_a_weight_without_rows(ops):
+    assert ops.linear(normal(1, 1, 32), matrix("Q8_0", 0, 32)).shape == (1, 0)
+
+
 def test_backends_in_several_threads():
     weight, x = matrix("Q8_0", 300, 256), normal(4, 6, 256)
     backends = [open_backend("cpu", threads=2) for _ in range(2)]

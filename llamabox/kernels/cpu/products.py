@@ -83,7 +83,7 @@ def rows_a_task(n_out: int, row_bytes: int, threads: int) -> int:
     which takes it as long as 10 to 20 KB. Measured on two cores, in pieces of 48 KB a matrix takes half as long again.
     """
     shares = threads * -(-n_out * row_bytes // (threads * TASK_BYTES))
-    return -(-n_out // max(1, min(shares, n_out * row_bytes // SMALL_BYTES)))
+    return max(1, -(-n_out // max(1, min(shares, n_out * row_bytes // SMALL_BYTES))))
 
 
 def product_job(

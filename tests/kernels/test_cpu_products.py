@@ -8,6 +8,7 @@ from op_cases import BLOCKS, FLOATS, matrix, nmse, normal, values_of
 
 from llamabox.gguf import GGMLType
 from llamabox.kernels import Weight, open_backend
+from llamabox.kernels.cpu.products import rows_a_task
 
 
 @pytest.fixture(scope="module")

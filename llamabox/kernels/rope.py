@@ -30,23 +30,29 @@ class Rope:
     n_ctx_orig: int = 0
 
 
-def rope_angles(pos: np.ndarray, rope: Rope, factors: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """cos and sin of every position and pair.
+def rope_frequencies(rope: Rope, factors: np.ndarray | None = None) -> tuple[np.ndarray, float]:
+    """What positions are multiplied by to give angles, f64 (dim/2,), and the magnitude of cos and sin.
 
-    Shapes:  pos int (T,), factors (dim/2,) divide the frequencies -> cos, sin f32 (T, dim/2)
+    Shapes:  factors (dim/2,) divide the frequencies
     """
     exponent = np.arange(rope.dim // 2, dtype=np.float64) * (-2.0 / rope.dim)
     frequency = rope.base**exponent
     if factors is not None:
         frequency = frequency / factors
+    if rope.ext_factor == 0.0:
+        return frequency * rope.freq_scale, rope.attn_factor
+    mix = _yarn_ramp(rope) * rope.ext_factor
+    magnitude = rope.attn_factor * (1.0 + 0.1 * math.log(1.0 / rope.freq_scale))
+    return frequency * (rope.freq_scale * (1 - mix) + mix), magnitude
+
+
+def rope_angles(pos: np.ndarray, rope: Rope, factors: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """cos and sin of every position and pair.
+
+    Shapes:  pos int (T,), factors (dim/2,) divide the frequencies -> cos, sin f32 (T, dim/2)
+    """
+    frequency, magnitude = rope_frequencies(rope, factors)
     theta = pos.astype(np.float64)[:, None] * frequency  # (T, dim/2)
-    magnitude = rope.attn_factor
-    if rope.ext_factor != 0.0:
-        mix = _yarn_ramp(rope) * rope.ext_factor
-        theta = theta * rope.freq_scale * (1 - mix) + theta * mix
-        magnitude *= 1.0 + 0.1 * math.log(1.0 / rope.freq_scale)
-    else:
-        theta = theta * rope.freq_scale
     return (np.cos(theta) * magnitude).astype(np.float32), (np.sin(theta) * magnitude).astype(np.float32)
 
 

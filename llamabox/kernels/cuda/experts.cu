@@ -31,7 +31,7 @@ extern "C" __global__ void plan_experts(const int* ids, int total, int n_experts
 
 // The indices of the k largest of each row of x (rows, width), largest first; of equals the lower index first, NaN last.
 // One block a row; width is that of a router's output, so every value is compared with every other.
-extern "C" __global__ void top_k(const float* x, int width, int k, i64* y) {
+extern "C" __global__ void top_k(const float* x, int width, int k, int* y) {
     const float* row = x + (i64)blockIdx.x * width;
     for (int i = threadIdx.x; i < width; i += blockDim.x) {
         float value = row[i];
@@ -48,7 +48,7 @@ extern "C" __global__ void top_k(const float* x, int width, int k, i64* y) {
 }
 
 // y (rows, n) = x (rows, width) at ids (rows, n).
-extern "C" __global__ void take_along(const float* x, int width, const i64* ids, int n, i64 total, float* y) {
+extern "C" __global__ void take_along(const float* x, int width, const int* ids, int n, i64 total, float* y) {
     i64 at = thread_index();
     if (at < total) y[at] = x[at / n * width + ids[at]];
 }

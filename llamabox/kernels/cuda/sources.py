@@ -3,6 +3,7 @@
 CuPy keeps what it compiled on disk (~/.cupy/kernel_cache), so a kernel is compiled once a machine.
 """
 
+from collections.abc import Callable
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -40,6 +41,22 @@ def plain_source(*files: str) -> str:
     return "".join(text(file) for file in ("common.cuh", *files))
 
 
+def attention_source(key: GGMLType, value: GGMLType, k_size: int, v_size: int) -> str:
+    """Source of attention over keys and values of these types and head sizes."""
+    defines = f"#define KEY {_reader(key)}\n#define VALUE {_reader(value)}\n#define E {k_size}\n#define EV {v_size}\n"
+    return defines + plain_source("elements.cuh", "formats.cuh", "formats_small.cuh", "attention.cu")
+
+
+def store_source(type: GGMLType) -> str:
+    """Source that writes rows of the KV cache as this type."""
+    how = f"Plain<{ELEMENTS[type]}>" if type in ELEMENTS else f"Pack{type.name}"
+    return f"#define STORE {how}\n" + plain_source("elements.cuh", "formats.cuh", "formats_small.cuh", "store.cu")
+
+
+def _reader(type: GGMLType) -> str:
+    return f"Plain<{ELEMENTS[type]}>" if type in ELEMENTS else f"Blocks<{type.name}>"
+
+
 def _book_name(type: GGMLType) -> str:
     return BOOK_OF.get(type.name, type.name)
 
@@ -59,8 +76,7 @@ def _book(type: GGMLType) -> str:
 class Kernels:
     """The kernels of one device, compiled when first asked for, and how they are launched.
 
-    cupy   the module
-    exact  no product is joined with a sum, so that roundings are those of the reference
+    cupy  the module
     """
 
     def __init__(self, cupy: Any):
@@ -79,11 +95,17 @@ class Kernels:
         """Kernel `name` of a file that knows no type of weights."""
         return self._get((file, None, name), lambda: plain_source(file))
 
-    def made(self, key: tuple, source: Any, name: str, exact: bool = False) -> Any:
-        """Kernel `name` of the source that source() makes; key names that source."""
-        return self._get((*key, name), source, exact)
+    def attention(self, key: GGMLType, value: GGMLType, k_size: int, v_size: int, name: str) -> Any:
+        """Kernel `name` of attention.cu, for a cache of these types and head sizes."""
+        sizes = (key, value, k_size, v_size)
+        return self._get(("attention.cu", *sizes, name), lambda: attention_source(*sizes))
 
-    def _get(self, key: tuple, source: Any, exact: bool = False) -> Any:
+    def store(self, type: GGMLType) -> Any:
+        """The kernel that writes rows of a cache of this type; its roundings are those of the reference."""
+        return self._get(("store.cu", type, "store_rows"), lambda: store_source(type), exact=True)
+
+    def _get(self, key: tuple, source: Callable[[], str], exact: bool = False) -> Any:
+        """exact: no product is joined with a sum"""
         kernel = self._found.get(key)
         if kernel is None:
             module = self._found.get(key[:-1])

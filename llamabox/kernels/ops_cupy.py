@@ -7,12 +7,14 @@ or as f16 where there are many, by block types, and as f32, or f16 where there a
 A step of few rows is captured as a CUDA graph and replayed (`run`, cuda/graphs.py).
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from llamabox.gguf import Tensor
 from llamabox.kernels.cuda.attention import NONE, Attention, check_attend
+from llamabox.kernels.cuda.graphs import Graphs
 from llamabox.kernels.cuda.products import Products
 from llamabox.kernels.cuda.sources import THREADS, Kernels, blocks_of
 from llamabox.kernels.cuda.steps import DeviceStep, on_device
@@ -56,12 +58,19 @@ class CupyOps(Ops):
         self._products = Products(self.xp, self._kernels)
         processors = self._device.attributes["MultiProcessorCount"]
         self._attention = Attention(self.xp, self._kernels, processors)
+        self._graphs = Graphs(self.xp)
         self._step: tuple[Step, DeviceStep] | None = None
         self._frequencies: dict[tuple, tuple] = {}
 
     def begin(self, rows: int) -> Threads:
         self._device.use()  # of the calling thread
+        self._graphs.stream.use()
         return super().begin(rows)
+
+    def run(self, function: Callable, weights: Any, config: Any, tokens: Any, step: Step) -> Any:
+        if self.listener is None and self._graphs.fits(step):
+            return self._graphs.run(self, function, weights, config, tokens, step)
+        return super().run(function, weights, config, tokens, step)
 
     # ---- in and out -------------------------------------------------------------------------------------------------
 
@@ -78,7 +87,9 @@ class CupyOps(Ops):
             with self._device:
                 return make()
         except self.xp.cuda.memory.OutOfMemoryError as error:
-            raise BackendError(f"{what}: {self.device.name} ({self.device.description}) has no room: {error}") from error
+            raise BackendError(
+                f"{what}: {self.device.name} ({self.device.description}) has no room: {error}"
+            ) from error
 
     def dense(self, weight: Weight) -> Any:
         held = self._checked(weight)

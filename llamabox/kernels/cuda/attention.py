@@ -22,7 +22,6 @@ class Attention:
 
     def __init__(self, cupy: Any, kernels: Kernels, n_processors: int):
         self._cupy, self._kernels, self._n_processors = cupy, kernels, n_processors
-        self._chunks: dict[tuple, Any] = {}
         self._slopes: dict[tuple, Any] = {}
 
     def store(self, x: Any, step: DeviceStep, pool: Any, type_name: str) -> None:
@@ -43,8 +42,10 @@ class Attention:
         """
         (rows, heads, size), n_kv = q.shape, pools[0].shape[1]
         if max(size, v_size) > MOST_SIZE:
-            raise ValueError(f"attend: found heads of {size} and {v_size} values, expected at most {MOST_SIZE} on a GPU")
-        chunks = self._chunks_of(step.counts, heads // n_kv, 8 if size > 128 else 16)
+            raise ValueError(
+                f"attend: found heads of {size} and {v_size} values, expected at most {MOST_SIZE} on a GPU"
+            )
+        chunks = self._chunks_of(step, heads // n_kv, 8 if size > 128 else 16)
         splits = self._splits(step, len(chunks) * n_kv)
         out = self._cupy.empty((rows, heads, v_size), np.float32)
         sums, states = out, NONE
@@ -81,19 +82,15 @@ class Attention:
         wanted = -(-BLOCKS_WANTED * self._n_processors // n_blocks)
         return max(1, min(wanted, step.most_cells // SPLIT_CELLS, 65535))
 
-    def _chunks_of(self, counts: tuple[int, ...], group: int, most: int) -> Any:
-        """int32 (C, 3): sequence, first query, queries, at most `most`, of every sequence; kept for small steps."""
-        key = (counts, group, most)
-        chunks = self._chunks.get(key)
+    def _chunks_of(self, step: DeviceStep, group: int, most: int) -> Any:
+        """int32 (C, 3): sequence, first query, queries, at most `most`, of every sequence; kept with the step."""
+        chunks = step.chunks.get((group, most))
         if chunks is None:
             parts = []
-            for n, count in enumerate(counts):
+            for n, count in enumerate(step.counts):
                 first = np.arange(0, count * group, most, dtype=np.int32)
                 parts.append(np.stack([np.full_like(first, n), first, np.minimum(most, count * group - first)], axis=1))
-            chunks = self._cupy.asarray(np.ascontiguousarray(np.concatenate(parts), np.int32))
-            if len(self._chunks) >= 256:
-                self._chunks.clear()
-            self._chunks[key] = chunks
+            chunks = step.chunks[group, most] = self._cupy.asarray(np.concatenate(parts))
         return chunks
 
 
@@ -115,5 +112,3 @@ def check_attend(q: Any, k: Any, v: Any, step: DeviceStep) -> None:
     fits = q.ndim == k.ndim == v.ndim == 3 and len(q) == len(k) == len(v) == rows
     if not fits or q.shape[2] != k.shape[2] or k.shape[1] != v.shape[1] or q.shape[1] % k.shape[1] != 0:
         raise ValueError(f"attend: q {q.shape}, k {k.shape}, v {v.shape} do not fit each other and {rows} rows")
-
-

@@ -1,11 +1,11 @@
 """DeviceStep: a step whose arrays are on the device, in one buffer that one copy fills."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from llamabox.kernels.kv import BLOCK
+from llamabox.kernels.kv import BLOCK, KVCache
 from llamabox.kernels.step import Step
 
 
@@ -14,9 +14,11 @@ class DeviceStep(Step):
     """A Step whose pos, seq, row_start, kv_len, tables and out_rows are int32 arrays of the device; cells stay behind.
 
     counts  rows of each sequence, on the host
+    chunks  what attention makes of them, for all layers (attention.py)
     """
 
     counts: tuple[int, ...] = ()
+    chunks: dict[tuple, Any] = field(default_factory=dict)
 
     @property
     def most_cells(self) -> int:
@@ -46,7 +48,7 @@ class StepShape:
         parts = (tokens, step.pos, step.seq, step.row_start, step.kv_len, step.out_rows, tables)
         return np.concatenate([np.asarray(part, np.int32).reshape(-1) for part in parts])
 
-    def unpack(self, buffer: Any, step: Step) -> tuple[Any, DeviceStep]:
+    def unpack(self, buffer: Any, kv: KVCache | None, causal: bool) -> tuple[Any, DeviceStep]:
         """(tokens, step), views of the buffer."""
         n, rows = len(self.counts), self.rows
         ends = np.cumsum([rows, rows, rows, n + 1, n, self.n_out, n * self.width]).tolist()
@@ -54,8 +56,7 @@ class StepShape:
             buffer[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)
         )
         tables = tables.reshape(n, self.width)
-        step = DeviceStep(pos, seq, row_start, kv_len, tables, None, out_rows, step.kv, step.causal, self.counts)
-        return tokens, step
+        return tokens, DeviceStep(pos, seq, row_start, kv_len, tables, None, out_rows, kv, causal, self.counts)
 
 
 def shape_of(step: Step, width: int | None = None) -> StepShape:
@@ -67,4 +68,5 @@ def shape_of(step: Step, width: int | None = None) -> StepShape:
 def on_device(cupy: Any, step: Step) -> DeviceStep:
     """The step, copied to the device."""
     shape = shape_of(step)
-    return shape.unpack(cupy.asarray(shape.pack(np.zeros(shape.rows, np.int32), step)), step)[1]
+    buffer = cupy.asarray(shape.pack(np.zeros(shape.rows, np.int32), step))
+    return shape.unpack(buffer, step.kv, step.causal)[1]

@@ -30,7 +30,9 @@ def upload(weight: Weight, cupy: Any) -> CudaWeight:
     Errors:  ValueError for a type that no kernel reads (integers, F64)
     """
     if weight.type not in ELEMENTS and weight.type not in FORMATS:
-        raise ValueError(f"weight {weight.name}: found type {weight.type.name}, expected F32, F16, BF16 or a block type")
+        raise ValueError(
+            f"weight {weight.name}: found type {weight.type.name}, expected F32, F16, BF16 or a block type"
+        )
     data = weight.data
     if isinstance(data, np.ndarray) and weight.type != GGMLType.F32:
         data = np.ascontiguousarray(data).view(np.uint8)

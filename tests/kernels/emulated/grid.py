@@ -16,8 +16,19 @@ import numpy as np
 
 HERE = Path(__file__).parent
 KERNEL = re.compile(r'extern "C" __global__ void (\w+)\(')
-FLAGS = ["-x", "c++", "-std=c++14", "-O1", "-w", "-shared", "-fPIC", "-fno-exceptions", "-fno-rtti", "-ffp-contract=off"]
-FLAGS += ["-fno-strict-aliasing", "-fno-sanitize=all", "-fno-threadsafe-statics", "-U_FORTIFY_SOURCE"]
+FLAGS = [
+    "-x",
+    "c++",
+    "-std=c++14",
+    "-O1",
+    "-w",
+    "-shared",
+    "-fPIC",
+    "-fno-exceptions",
+    "-fno-rtti",
+    "-ffp-contract=off",
+]
+FLAGS += ["-lm", "-fno-strict-aliasing", "-fno-sanitize=all", "-fno-threadsafe-statics", "-U_FORTIFY_SOURCE"]
 STACKS = ctypes.create_string_buffer(1024 << 16)
 
 
@@ -27,7 +38,7 @@ def compiler() -> list[str] | None:
     for name in (os.environ.get("CXX"), "g++", "clang++", "c++"):
         if name and shutil.which(name):
             return [name]
-    return [sys.executable, "-m", "ziglang", "c++"] if importlib.util.find_spec("ziglang") else None
+    return [sys.executable, "-m", "ziglang", "cc"] if importlib.util.find_spec("ziglang") else None
 
 
 class Library:
@@ -52,7 +63,9 @@ class Library:
             raise ValueError(f"{name}: no GPU runs a grid of {tuple(shape)}")
         code = getattr(self._dll, f"launch_{name}")(addresses, shape, ctypes.c_uint(threads), STACKS)
         if code:
-            raise RuntimeError(f"{name}: {('threads wait for others that never come', f'{threads} threads a block')[code - 1]}")
+            raise RuntimeError(
+                f"{name}: {('threads wait for others that never come', f'{threads} threads a block')[code - 1]}"
+            )
 
 
 def _program(source: str, names: list[str]) -> str:

@@ -110,7 +110,9 @@ def using_allocator(allocator):
         Allocator.current = before
 
 
-def gemm_ex(handle, trans_a, trans_b, m, n, k, alpha, a, a_type, lda, b, b_type, ldb, beta, c, c_type, ldc, compute, algo):
+def gemm_ex(
+    handle, trans_a, trans_b, m, n, k, alpha, a, a_type, lda, b, b_type, ldb, beta, c, c_type, ldc, compute, algo
+):
     """Columns first, A transposed and B not, f16 or f32 in, f32 out."""
     assert (trans_a, trans_b, a_type == b_type, c_type, algo) == (1, 0, True, CUDA_R_32F, -1)
     dtype = {CUDA_R_16F: np.float16, CUDA_R_32F: np.float32}[a_type]
@@ -152,9 +154,7 @@ def module(hip: bool = False) -> ModuleType:
         CUDA_R_16F=CUDA_R_16F,
         streamCaptureModeRelaxed=2,
     )
-    blas = SimpleNamespace(
-        gemmEx=gemm_ex, CUBLAS_OP_T=1, CUBLAS_OP_N=0, CUBLAS_COMPUTE_32F=68, CUBLAS_GEMM_DEFAULT=-1
-    )
+    blas = SimpleNamespace(gemmEx=gemm_ex, CUBLAS_OP_T=1, CUBLAS_OP_N=0, CUBLAS_COMPUTE_32F=68, CUBLAS_GEMM_DEFAULT=-1)
     cupy.cuda = SimpleNamespace(
         Device=Device,
         Stream=Stream,

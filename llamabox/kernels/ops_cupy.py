@@ -1,4 +1,4 @@
-"""CupyOps: NVIDIA and AMD GPUs through CuPy. Weights stay in their GGUF blocks on the device; kernels are in kernels/cuda/.
+"""CupyOps: NVIDIA and AMD GPUs through CuPy. Weights stay in their GGUF blocks; kernels are in kernels/cuda/.
 
 Ops take arrays of the host too and move them; what they return is on the device. Rows are multiplied as 8-bit integers,
 or as f16 where there are many, by block types, and as f32, or f16 where there are many, by F16 and BF16

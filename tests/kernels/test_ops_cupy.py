@@ -1,4 +1,4 @@
-"""CupyOps on the emulated grid (emulated/): every block type, every way to multiply, contexts in parts, steps as graphs.
+"""CupyOps on the emulated grid (emulated/): block types, ways to multiply, contexts in parts, steps as graphs.
 
 The op table, attention and the models of conformance/ run on it too, as on every backend.
 """

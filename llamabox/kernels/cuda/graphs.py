@@ -1,12 +1,12 @@
 """Steps of few rows as CUDA graphs: captured once for each shape, then launched as one, without Python between kernels.
 
-What changes from step to step (tokens, positions, block tables, lengths) is in one buffer that a single copy fills. A graph
-holds for every step of its shape: which rows each sequence has, how wide its block table is (a power of two, so that
-a growing context needs a new graph only when it has doubled), how many rows are wanted, which weights and KV pool.
+What changes from step to step (tokens, positions, block tables, lengths) is in one buffer that a single copy fills. A
+graph holds for every step of its shape: which rows each sequence has, how wide its block table is (a power of two, so
+that a growing context needs a new graph only when it has doubled), how many rows are wanted, which weights and KV pool.
 
 The first step of a shape runs as usual, which compiles kernels and makes what is kept; the second is captured. Captures
-take their memory from a pool of their own, which nothing else may use: addresses in a graph stay the graph's. The pool's
-blocks serve all graphs in turn, since they run one after another on one stream; results are copied out of it.
+take their memory from a pool of their own, which nothing else may use: addresses in a graph stay the graph's. The
+pool's blocks serve all graphs in turn, since they run one after another on one stream; results are copied out of it.
 CuPy cannot capture on ROCm; there every step runs as usual.
 """
 

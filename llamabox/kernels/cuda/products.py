@@ -3,8 +3,8 @@
 rows     block types                                   F16, BF16                       F32
 1 to 32  rows of 8-bit integers (products.cu)          f32 (floats.cu)                 f32 (floats.cu)
 more     weights unpacked to f16 by tiles, cuBLAS      cuBLAS on f16                   cuBLAS on f32
-In f16, each row is first divided by a power of two that brings its largest value below 1, so nothing overflows; products
-are summed in f32. Rows of up to 8 share one reading of the weights.
+In f16, each row is first divided by a power of two that brings its largest value below 1, so nothing overflows;
+products are summed in f32. Rows of up to 8 share one reading of the weights.
 """
 
 from typing import Any

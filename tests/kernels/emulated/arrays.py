@@ -1,7 +1,8 @@
 """Arrays of the stand-in for CuPy: NumPy memory that only its own functions may touch, as a device's.
 
-What CuPy refuses is refused: a NumPy array in arithmetic with a device's, an implicit copy to the host, and, while a graph
-is captured, whatever would wait for the device or copy from the host. Captured work runs when its graph is launched.
+What CuPy refuses is refused: a NumPy array in arithmetic with a device's, an implicit copy to the host, and, while a
+graph is captured, whatever would wait for the device or copy from the host. Captured work runs when its graph is
+launched.
 """
 
 from types import SimpleNamespace

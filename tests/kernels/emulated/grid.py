@@ -1,4 +1,4 @@
-"""CUDA source run on the CPU: compiled as C++ with grid.h, by a compiler that is here or by the one of package ziglang."""
+"""CUDA source run on the CPU: compiled as C++ with grid.h, by a compiler that is here or that of package ziglang."""
 
 import ctypes
 import hashlib

@@ -1,29 +1,35 @@
 """The Python face: `llamabox.load(path) -> Model`, `llamabox.load_tokenizer(path)`."""
 
+import logging
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from reprlib import repr as short_repr
 from typing import Any
 
 import numpy as np
 
-from llamabox.gguf import check_tensors, open_gguf
+from llamabox.gguf import GGUFFile, check_tensors, open_gguf
 from llamabox.kernels import BLOCK, Ops, Rows, make_step, open_backend
+from llamabox.kernels.assignment import Placement, describe
 from llamabox.kernels.kv import check_types
+from llamabox.kernels.placing import HOST, Opened, place
 from llamabox.models import LoadedModel, ModelError, ModelOptions, adapter_set, load_model
 from llamabox.models.pooling import pool
 
 Ids = Sequence[int] | np.ndarray
 Scaled = str | Path | tuple[str | Path, float]
+log = logging.getLogger(__name__)
+
 PREFILL_ROWS = 512  # rows of one forward pass in `logits` and `embed`
 
 
 def load(
     path: str | Path,
-    backend: str | Ops = "cpu",
+    backend: str | Ops | Mapping[str, Ops] = "cpu",
     cache_type_k: str = "f16",
     cache_type_v: str = "f16",
+    placement: Placement | None = None,
     lora: Sequence[Scaled] = (),
     control_vectors: Sequence[Scaled] = (),
     control_vector_layers: tuple[int, int] | None = None,
@@ -32,7 +38,9 @@ def load(
 ) -> "Model":
     """Open a GGUF file and make a Model of it. A file without a vocabulary loads too; its `.tokenizer` is None.
 
-    backend          a name, or the `.model.ops` of another Model, to run on the same threads
+    backend          a name; or the `.model.ops` or the `.backends` of another Model, to run on the same threads, and
+                     devices
+    placement        which layers go to which GPUs (kernels.Placement); None: all run on the backend
     lora             files of LoRA adapters, each alone or as (file, scale); `generate(lora=[(i, scale), ...])` chooses
                      others for one call, by their places in this list
     control_vectors  files of control vectors, in the same way, added after the layers (first, last) of
@@ -42,7 +50,7 @@ def load(
              the file's own context when absent), mmap, mlock, check_tensors (bool), overrides (sequence of
              "KEY=TYPE:VALUE"), and the fields of models.ModelOptions (rope_freq_base, ...)
     Errors:  GGUFError, ModelError, TokenizerError for a file that is not right; BackendError for a backend or a device
-             that is not there; TypeError for an unknown option
+             that is not there; PlacementError for what cannot be placed so; TypeError for an unknown option
     """
     reading = {name: options.pop(name) for name in ("mmap", "mlock", "overrides") if name in options}
     threads, batch, n_ctx = (options.pop(name, None) for name in ("threads", "threads_batch", "n_ctx"))
@@ -51,14 +59,41 @@ def load(
     file = open_gguf(path, **reading)
     if check:
         check_tensors(file)
-    ops = open_backend(backend, threads, batch, device) if isinstance(backend, str) else backend
-    model = load_model(file, ops, maths)
+    if placement is not None:
+        model, backends = _placed(file, maths, placement, backend, threads, batch)
+    else:
+        running = {} if isinstance(backend, str) else _running(backend)
+        name = backend if isinstance(backend, str) else "cpu"
+        ops = running[HOST] if HOST in running else open_backend(name, threads, batch, device)
+        model, backends = load_model(file, ops, maths), {HOST: ops}
     loras, controls = [_scaled(item) for item in lora], [_scaled(item) for item in control_vectors]
     if loras or controls:
         opened = [(open_gguf(vector), scale) for vector, scale in controls]
         model = model.with_adapters([open_gguf(adapter) for adapter, _ in loras], opened, control_vector_layers)
     scales = [scale for _, scale in loras]
-    return Model(model, _tokenizer(file.metadata), n_ctx, cache_type_k, cache_type_v, scales)
+    return Model(model, _tokenizer(file.metadata), n_ctx, cache_type_k, cache_type_v, scales, backends)
+
+
+def _placed(
+    file: GGUFFile, maths: ModelOptions, wanted: Placement, backend: Any, threads: Any, batch: Any
+) -> tuple[LoadedModel, Mapping[str, Ops]]:
+    """The model over the devices of a plan, which is logged, and the backend of each."""
+    name, running = (backend, None) if isinstance(backend, str) else ("cpu", _running(backend))
+    opened: list[Opened] = []
+
+    def open_for(n_layer: int) -> Ops:
+        opened.append(place(wanted, n_layer, name, threads, batch, running))
+        return opened[0].ops
+
+    model = load_model(file, open_for, maths)
+    for line in describe(opened[0].plan, file.tensors.values()):
+        log.info("%s", line)
+    return model, opened[0].backends
+
+
+def _running(backend: Ops | Mapping[str, Ops]) -> Mapping[str, Ops]:
+    """device -> backend, of another model's."""
+    return {HOST: backend} if isinstance(backend, Ops) else backend
 
 
 def _scaled(item: Scaled) -> tuple[str | Path, float]:
@@ -88,6 +123,7 @@ class Model:
 
     cache_types  of keys and values
     lora_scales  of its adapters, in the order they were given
+    backends     of each device it uses, by the device's name
     """
 
     def __init__(
@@ -98,8 +134,10 @@ class Model:
         cache_type_k: str,
         cache_type_v: str,
         lora_scales: Sequence[float] = (),
+        backends: Mapping[str, Ops] | None = None,
     ):
         self.model, self.lora_scales = model, tuple(lora_scales)
+        self.backends = backends if backends is not None else {HOST: model.ops}
         self.tokenizer = tokenizer
         self.config = model.config
         self.n_ctx = n_ctx if n_ctx is not None else model.config.n_ctx_train

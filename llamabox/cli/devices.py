@@ -5,17 +5,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from llamabox.cli.actions import do_action
+from llamabox.cli.offload import MAIN, OF_GPUS, check_fit, gpus
 from llamabox.cli.options import ALL_OPTIONS, OptionError, Options, parse_options
 
 if TYPE_CHECKING:
     from llamabox.kernels import Device
 
 log = logging.getLogger(__name__)
-
-GPU_ONLY = (
-    "gpu_layers main_gpu split_mode tensor_split kv_offload gpu_layers_draft override_tensor cpu_moe n_cpu_moe "
-    "n_cpu_ffn op_offload no_host"
-).split()
 
 
 def main(argv: Sequence[str]) -> int:
@@ -45,35 +41,22 @@ def describe(device: "Device") -> str:
 
 
 def check_devices(options: Options) -> None:
-    """Refuse a device that is absent; warn once about options that only a GPU would use."""
+    """Refuse a device that is absent and what does not fit those present; warn once about options that need a GPU."""
+    from llamabox.kernels.assignment import PlacementError
+
     for dest in ("device", "device_draft"):
         for name in getattr(options, dest) if options.given(dest) else ():
             if name.lower() not in ("none", "cpu"):
                 _check_present(options.source(dest), name)
-    unused = [options.source(dest) for dest in GPU_ONLY if options.given(dest)]
-    if unused:
+    try:
+        check_fit(options)
+    except PlacementError as error:
+        raise OptionError(f"{options.source(MAIN[error.field])}: {error.problem}") from None
+    unused = [options.source(dest) for dest in OF_GPUS if options.given(dest)]
+    if unused and not gpus(options, "device") and not gpus(options, "device_draft"):
         log.warning(
             "no GPU is present: %s without effect", f"{', '.join(unused)} {'is' if len(unused) == 1 else 'are'}"
         )
-
-
-def backend_arguments(options: Options) -> dict[str, str]:
-    """--backend and -dev -> keyword arguments of llamabox.load: without --backend, what computes on that device.
-
-    Errors:  OptionError for more than one device
-    """
-    names = [name for name in options.device if name.lower() != "none"] if options.given("device") else []
-    if len(names) > 1:
-        raise OptionError(f"{options.source('device')}: found {', '.join(names)}, expected one device")
-    if not options.given("device") or (not names and options.backend in ("cpu", "numpy")):
-        return {"backend": options.backend}
-    name = names[0] if names else "CPU"
-    if options.given("backend"):
-        return {"backend": options.backend, "device": name}
-
-    from llamabox.kernels import find_device
-
-    return {"backend": find_device(name).backend, "device": name}
 
 
 def _check_present(source: str, name: str) -> None:

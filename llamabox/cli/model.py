@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from llamabox.assets import tiny_chat_path
 from llamabox.cli.compiling import show_compiling
-from llamabox.cli.devices import backend_arguments
 from llamabox.cli.grammar import GRAMMAR
+from llamabox.cli.offload import placement
 from llamabox.cli.options import OptionError, Options
 from llamabox.cli.placement import PLACED, thread_settings
 
@@ -80,7 +80,7 @@ def load_from_options(options: Options) -> "Model":
 def load_arguments(options: Options) -> dict[str, Any]:
     """The options -> keyword arguments of llamabox.load, besides its path and n_ctx."""
     arguments = {
-        **backend_arguments(options),
+        "backend": options.backend,
         "cache_type_k": options.cache_type_k,
         "cache_type_v": options.cache_type_v,
         "mmap": options.mmap,
@@ -89,6 +89,8 @@ def load_arguments(options: Options) -> dict[str, Any]:
         **rope_arguments(options),
         **adapter_arguments(options),
     }
+    if (wanted := placement(options)) is not None:
+        arguments["placement"] = wanted
     if options.check_tensors:
         arguments["check_tensors"] = True
     if any(options.given(dest) for dest in PLACED):

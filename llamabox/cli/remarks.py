@@ -12,6 +12,8 @@ REMARKS = {
     "lazy_mode": "pages of a mapped file are read when they are first used, of every tensor",
     "repack": "weights are read in their own blocks; none is rearranged",
     "swa_full": "layers with a sliding window always keep the whole sequence",
+    "op_offload": "an op is computed where its weight is",
+    "no_host": "weights that stay on the host are read from the mapped file; there are no other host buffers",
     "perf": "timings are always taken; replies and /metrics have them",
     "fit": "nothing is changed to fit a device's memory",
     "fit_target": "nothing is changed to fit a device's memory",

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from llamabox.cli.model import file_of, rope_arguments
+from llamabox.cli.offload import draft_placement
 from llamabox.cli.options import OptionError, Options
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def speculation_settings(options: Options) -> "SpeculationSettings | None":
             "mlock": options.mlock,
             "cache_type_k": options.cache_type_k_draft,
             "cache_type_v": options.cache_type_v_draft,
+            "placement": draft_placement(options),
             **rope_arguments(options),
         },
         ngram_min=max(options.lookup_ngram_min, 1) if "ngram-cache" in types else 0,

@@ -60,8 +60,7 @@ class SlotActions:
         cells = np.arange(n_cached, len(state.tokens))
         blocks, offsets = np.array(table.blocks)[cells // BLOCK], cells % BLOCK
         for pool, rows in zip(self._pools, state.arrays, strict=True):
-            shape = (-1, pool.shape[1], pool.shape[3])
-            pool[blocks, :, offsets] = self._model.ops.array(rows[n_cached:]).view(pool.dtype).reshape(shape)
+            self._model.ops.store_rows(pool, blocks, offsets, rows[n_cached:])
         memory.close(table, state.tokens, len(state.tokens))
         slot.tokens, slot.adapters, slot.tree = list(state.tokens), (), tree
 

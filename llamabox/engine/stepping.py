@@ -36,6 +36,7 @@ class Stepper:
         n_blocks = options.n_blocks
         shapes = model.config.kv_shapes() if model.causal else []
         self._kv = model.ops.kv_cache(shapes, n_blocks, options.cache_type_k, options.cache_type_v)
+        log.info("KV cache: %s", self._kv.describe())
         memory = KVMemory(n_blocks, self._kv.copy_block, self._move_cells)
         self.scheduler = Scheduler(memory, options.n_running, Slots(options.n_parallel, options.similarity))
         self.slot_actions = SlotActions(model, options, self._kv, self.scheduler)

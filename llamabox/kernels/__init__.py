@@ -1,5 +1,6 @@
 """Arrays: the op vocabulary (`Ops`), its backends, and what a step carries."""
 
+from llamabox.kernels.assignment import Placement, PlacementError
 from llamabox.kernels.backends import BACKENDS, device_backend, open_backend
 from llamabox.kernels.devices import BackendError, Device, find_device
 from llamabox.kernels.kv import BLOCK, CACHE_TYPES, KVCache, KVShape
@@ -18,6 +19,8 @@ __all__ = [
     "KVCache",
     "KVShape",
     "Ops",
+    "Placement",
+    "PlacementError",
     "Rope",
     "Rows",
     "Step",

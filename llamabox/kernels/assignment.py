@@ -24,7 +24,11 @@ DENSE = r"\.ffn_(up|down|gate)\."
 
 
 class PlacementError(ValueError):
-    """A placement that is not possible; the message names the option, what was found and what is expected."""
+    """A placement that is not possible: the field of Placement; what was found and what is expected."""
+
+    def __init__(self, field: str, problem: str):
+        super().__init__(f"{field}: {problem}")
+        self.field, self.problem = field, problem
 
 
 @dataclass(frozen=True)
@@ -141,34 +145,37 @@ def make_plan(n_layer: int, wanted: Placement, gpus: Sequence[Device], host: str
     return Plan(host, output if alone else host, tuple(layers), output, kv, rows, overrides)
 
 
-def check_placement(wanted: Placement, gpus: Sequence[Device]) -> None:
+def check_placement(wanted: Placement, gpus: Sequence[Device], host: str = "CPU") -> None:
     """PlacementError for what does not fit these GPUs. Without any, only what could fit none is refused."""
+    _overrides(wanted.overrides, (host, *(gpu.name for gpu in gpus)))
     names = ", ".join(gpu.name for gpu in gpus)
     if wanted.split_mode not in SPLIT_MODES:
-        raise PlacementError(f"split_mode: found {wanted.split_mode!r}, expected one of {', '.join(SPLIT_MODES)}")
+        raise PlacementError("split_mode", f"found {wanted.split_mode!r}, expected one of {', '.join(SPLIT_MODES)}")
     shares = wanted.tensor_split
     if shares and (not all(np.isfinite(share) and share >= 0 for share in shares) or not any(shares)):
-        raise PlacementError(f"tensor_split: found {list(shares)}, expected numbers of at least 0, not all of them 0")
+        raise PlacementError("tensor_split", f"found {list(shares)}, expected numbers of at least 0, not all of them 0")
     if gpus and len(shares) > len(gpus):
-        raise PlacementError(f"tensor_split: found {len(shares)} shares, expected at most {len(gpus)}, one for {names}")
+        raise PlacementError(
+            "tensor_split", f"found {len(shares)} shares, expected at most {len(gpus)}, one for {names}"
+        )
     if gpus and shares and not any(shares[: len(gpus)]):
-        raise PlacementError(f"tensor_split: found {list(shares)}, expected a share above 0 for one of {names}")
+        raise PlacementError("tensor_split", f"found {list(shares)}, expected a share above 0 for one of {names}")
     if wanted.main_gpu < 0 or (gpus and wanted.main_gpu >= len(gpus)):
         last = f"0 to {len(gpus) - 1}, the place of one of {names}" if gpus else "0 or more"
-        raise PlacementError(f"main_gpu: found {wanted.main_gpu}, expected {last}")
+        raise PlacementError("main_gpu", f"found {wanted.main_gpu}, expected {last}")
 
 
 def _overrides(wanted: Iterable[tuple[str, str]], names: Sequence[str]) -> tuple[tuple[re.Pattern, str], ...]:
     known, made = {name.lower(): name for name in names}, []
     for pattern, device in wanted:
         if device.lower() not in known:
-            raise PlacementError(f"override_tensor: found device {device!r}, expected one of {', '.join(names)}")
+            raise PlacementError(
+                "overrides", f"found device {device!r}, expected one that is present: {', '.join(names)}"
+            )
         try:
             made.append((re.compile(pattern), known[device.lower()]))
         except re.error as error:
-            raise PlacementError(
-                f"override_tensor: found {pattern!r}, expected a regular expression: {error}"
-            ) from None
+            raise PlacementError("overrides", f"found {pattern!r}, expected a regular expression: {error}") from None
     return tuple(made)
 
 

@@ -5,8 +5,10 @@ XPU0 its SYCL0, NPU0 its CANN0, which are understood too. Case does not matter.
 """
 
 import logging
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from glob import glob
 from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
@@ -15,6 +17,9 @@ from typing import Any
 from llamabox.kernels.host import cpu_name, memory_bytes
 
 log = logging.getLogger(__name__)
+
+# NVIDIA (also in WSL), AMD, Intel and others, Ascend, Moore Threads
+DRIVERS = ("/dev/nvidia[0-9]*", "/dev/dxg", "/dev/kfd", "/dev/dri/renderD*", "/dev/davinci[0-9]*", "/dev/mtgpu*")
 
 
 class BackendError(ValueError):
@@ -73,6 +78,11 @@ def find_device(name: str | None, backend: str | None = None) -> Device:
         f"device{'' if backend is None else f' of backend {backend}'}: found {name!r}, "
         f"expected one that is present: {names}"
     )
+
+
+def may_have_gpu() -> bool:
+    """False where a system, by its device files, has no driver of any GPU; this costs no import."""
+    return sys.platform != "linux" or any(glob(pattern) for pattern in DRIVERS)
 
 
 def _cpu(backend: str) -> Device:

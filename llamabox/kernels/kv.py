@@ -59,6 +59,10 @@ class KVCache:
     def size_bytes(self) -> int:
         return sum(a.nbytes for a in self.k + self.v)
 
+    def describe(self) -> str:
+        """How large it is, and where."""
+        return f"{self.size_bytes / 2**20:.1f} MiB"
+
     def copy_block(self, source: int, target: int) -> None:
         """Copy all positions of one block, in every layer."""
         for array in self.k + self.v:

@@ -80,6 +80,11 @@ class Ops:
         """A pool of KV blocks in this backend's memory."""
         return kv_cache.KVCache(shapes, n_blocks, type_k, type_v, self.xp)
 
+    def store_rows(self, pool: Any, blocks: np.ndarray, offsets: np.ndarray, rows: np.ndarray) -> None:
+        """Write bytes of cells, uint8 (N, row bytes) on the host, into one layer's keys or values of a cache."""
+        shape = (-1, pool.shape[1], pool.shape[3])
+        pool[blocks, :, offsets] = self.array(rows).view(pool.dtype).reshape(shape)
+
     def kernel_name(self, weight: Weight) -> str:
         """What multiplies by this weight, for `llamabox inspect --kernels`."""
         return "sgemm" if weight.type in PLAIN else "dequantised tiles + sgemm"

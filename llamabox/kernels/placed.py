@@ -105,6 +105,9 @@ class PlacedOps(Ops):
     def kv_cache(self, shapes: list, n_blocks: int, type_k: str = "f16", type_v: str = "f16") -> KVCache:
         return PlacedCache(self, [self.sites[name] for name in self.plan.kv], shapes, n_blocks, type_k, type_v)
 
+    def store_rows(self, pool: Any, blocks: np.ndarray, offsets: np.ndarray, rows: np.ndarray) -> None:
+        pool.site.ops.store_rows(pool.array, blocks, offsets, rows)
+
     def kernel_name(self, weight: Weight) -> str:
         return ", ".join(f"{part.site.name}: {part.site.ops.kernel_name(part.weight)}" for part in weight.parts)
 

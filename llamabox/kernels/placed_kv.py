@@ -32,6 +32,9 @@ class PlacedCache(KVCache):
         self.k = [Placed(run, site, self.caches[site.name].k[i]) for site, i in self.places]
         self.v = [Placed(run, site, self.caches[site.name].v[i]) for site, i in self.places]
 
+    def describe(self) -> str:
+        return ", ".join(f"{site.name} {cache.describe()}" for site, cache, _ in self.shares)
+
     def copy_block(self, source: int, target: int) -> None:
         for _, cache, _ in self.shares:
             cache.copy_block(source, target)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from llamabox.kernels.assignment import Placement, PlacementError, Plan, make_plan
 from llamabox.kernels.backends import open_backend
-from llamabox.kernels.devices import Device, devices, find_device
+from llamabox.kernels.devices import Device, devices, find_device, may_have_gpu
 from llamabox.kernels.ops import Ops
 from llamabox.kernels.placed import PlacedOps
 from llamabox.kernels.placement import Threads
@@ -36,6 +36,8 @@ def place(
     Errors:  PlacementError, BackendError
     """
     gpus = wanted_devices(wanted.devices, backend)
+    if backend == "cupy" and not gpus:
+        raise PlacementError("devices", f"found none, expected a GPU for backend {backend}")
     plan = make_plan(n_layer, wanted, gpus, HOST)
     needed = plan.devices if plan.single is None else (plan.single,)
     kinds = {gpu.name: gpu.backend for gpu in gpus}
@@ -54,16 +56,20 @@ def place(
 
 
 def wanted_devices(names: Sequence[str] | None, backend: str = "cpu") -> list[Device]:
-    """The GPUs of these names, in this order; of None all that are present, that a GPU backend can compute on.
+    """The GPUs of these names, in this order; of None all that are present, or that a GPU backend can compute on.
+
+    Where the system has no driver of any, nobody is asked for them: importing torch takes seconds.
 
     Errors:  BackendError for a device that is not there; PlacementError for one that is named twice
     """
     kind = backend if backend in ("cupy", "torch") else None
+    if names is None and kind is None and not may_have_gpu():
+        return []
     if names is None:
         return [device for device in devices(kind) if device.name != HOST]
     found = [find_device(name, kind) for name in names if name.lower() not in ("none", "cpu")]
     taken = [device.name for device in found]
     twice = [name for i, name in enumerate(taken) if name in taken[:i]]
     if twice:
-        raise PlacementError(f"device: found {twice[0]} twice, expected each once")
+        raise PlacementError("devices", f"found {twice[0]} twice, expected each once")
     return found

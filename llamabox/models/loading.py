@@ -1,7 +1,7 @@
 """From a GGUF file to a LoadedModel: find the architecture, read its Config, check every tensor, wrap the weights."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from types import ModuleType, SimpleNamespace
@@ -107,9 +107,10 @@ class LoadedModel:
         return None if positions is None else positions.shape[0]
 
 
-def load_model(file: GGUFFile, ops: Ops, options: ModelOptions | None = None) -> LoadedModel:
+def load_model(file: GGUFFile, ops: Ops | Callable[[int], Ops], options: ModelOptions | None = None) -> LoadedModel:
     """Check the file against its architecture and wrap its weights for the backend.
 
+    ops      the backend, or what opens it for a model of so many layers
     Errors:  ModelError for an unknown architecture, a key that is missing or out of range, or a tensor that is missing,
              misshapen or unknown
     """
@@ -128,5 +129,6 @@ def load_model(file: GGUFFile, ops: Ops, options: ModelOptions | None = None) ->
     unread = meta.unread()
     if unread:
         log.debug("metadata keys that %s does not use: %s", arch, ", ".join(unread))
+    ops = ops if isinstance(ops, Ops) else ops(config.n_layer)
     weights = bind_weights(file.tensors, module.tensors(config), config.n_layer, ops)
     return LoadedModel(arch, module, config, pooling, weights, ops, file)

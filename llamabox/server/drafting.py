@@ -35,9 +35,9 @@ def speculation_options(
 
 
 def _load_draft(settings: SpeculationSettings, target: api.Model, n_ctx: int) -> api.Model:
-    """On the target's backend, whose threads run one of the two at a time."""
+    """On the target's backends, whose threads run one of the two at a time."""
     assert settings.path is not None
-    draft = api.load(settings.path, n_ctx=n_ctx, **{**settings.load, "backend": target.model.ops})
+    draft = api.load(settings.path, n_ctx=n_ctx, **{**settings.load, "backend": target.backends})
     if draft.model.is_encoder or not draft.model.causal:
         raise RequestError(f"draft model {settings.path}: {draft.model.arch} gives embeddings and no text")
     check_vocabulary(target, draft)

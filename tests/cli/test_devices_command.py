@@ -6,7 +6,8 @@ from llamabox.cli.devices import check_devices
 from llamabox.cli.main import main
 from llamabox.cli.model import load_arguments
 from llamabox.cli.options import OptionError, parse_options
-from llamabox.kernels import Device
+from llamabox.kernels import Device, Ops
+from llamabox.kernels.placing import place
 
 MIB = 1 << 20
 
@@ -20,6 +21,8 @@ def present(monkeypatch):
     ]
     monkeypatch.setattr("llamabox.kernels.devices._cupy_devices", lambda: gpus[:1])
     monkeypatch.setattr("llamabox.kernels.devices._torch_devices", lambda: gpus[1:])
+    monkeypatch.setattr("llamabox.kernels.devices._module", lambda name: name)
+    monkeypatch.setattr("llamabox.kernels.placing.may_have_gpu", lambda: True)
 
 
 def test_devices_are_listed_as_llama_cpp_lists_them(capsys):
@@ -37,33 +40,41 @@ def test_a_device_that_is_present_may_be_named():
 
 
 @pytest.mark.parametrize(
-    "argv, backend, device",
+    "argv, opened",
     [
-        ([], "cpu", None),
-        (["-dev", "none"], "cpu", None),
-        (["-dev", "CUDA0"], "cupy", "CUDA0"),
-        (["-dev", "mtl0"], "torch", "mtl0"),
-        (["-dev", "cpu"], "cpu", "cpu"),
-        (["--backend", "torch"], "torch", None),
-        (["--backend", "torch", "-dev", "none"], "torch", "CPU"),
-        (["--backend", "torch", "-dev", "CUDA0"], "torch", "CUDA0"),
-        (["--backend", "numpy", "-dev", "none"], "numpy", None),
+        ([], [("cpu", "CPU"), ("cupy", "CUDA0"), ("torch", "MPS")]),
+        (["-dev", "none"], [("cpu", None)]),
+        (["-dev", "cpu"], [("cpu", None)]),
+        (["-dev", "CUDA0"], [("cupy", "CUDA0")]),
+        (["-dev", "mtl0"], [("torch", "MPS")]),
+        (["-dev", "mtl0,CUDA0", "-sm", "none", "-mg", "1"], [("cupy", "CUDA0")]),
+        (["-ngl", "0"], [("cpu", "CPU")]),
+        (["--backend", "cpu"], [("cpu", None)]),
+        (["--backend", "numpy", "-dev", "none"], [("numpy", None)]),
+        (["--backend", "numpy", "-dev", "CUDA0", "-ngl", "2"], [("numpy", "CPU"), ("cupy", "CUDA0")]),
+        (["--backend", "torch"], [("torch", "MPS")]),
+        (["--backend", "torch", "-dev", "none"], [("torch", "CPU")]),
+        (["--backend", "torch", "-ngl", "2"], [("torch", "CPU"), ("torch", "MPS")]),
     ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+    ids=lambda value: " ".join(value) if value and isinstance(value[0], str) else "",
 )
-def test_the_device_chooses_the_backend(argv, backend, device):
+def test_devices_choose_backends(monkeypatch, argv, opened):
+    calls = []
+
+    def open_backend(name, threads, batch, device):
+        calls.append((name, device))
+        return Ops()
+
+    monkeypatch.setattr("llamabox.kernels.placing.open_backend", open_backend)
     arguments = load_arguments(parse_options(argv))
-    assert (arguments["backend"], arguments.get("device")) == (backend, device)
-
-
-def test_several_devices_are_refused():
-    with pytest.raises(OptionError, match="^-dev: found CUDA0, MPS, expected one device$"):
-        load_arguments(parse_options(["-dev", "CUDA0,MPS"]))
+    if "placement" in arguments:
+        place(arguments["placement"], 3, arguments["backend"])
+    assert (calls if "placement" in arguments else [(arguments["backend"], None)]) == opened
 
 
 def test_a_device_of_another_backend_is_an_error(capsys):
-    assert main(["complete", "--backend", "numpy", "-dev", "CUDA0", "x"]) == 2
-    expected = "error: device of backend numpy: found 'CUDA0', expected one that is present: CPU\n"
+    assert main(["complete", "--backend", "torch", "-dev", "CUDA0", "x"]) == 2
+    expected = "error: device of backend torch: found 'CUDA0', expected one that is present: CPU, MPS\n"
     assert capsys.readouterr().err == expected
 
 

@@ -108,7 +108,7 @@ def test_spellings_are_of_options_that_are_there():
         ("--load-mode mlock", "mlock", True),
         ("--load-mode mlock", "mmap", False),
         ("--load-mode mmap+mlock --no-mmap", "mmap", True),
-        ("-ot exps=CPU,a.*=cpu", "override_tensor", ("exps=CPU,a.*=cpu",)),
+        ("-ot exps=CPU,a.*=cuda1", "override_tensor", ((("exps", "CPU"), ("a.*", "cuda1")),)),
         ("-fit off", "fit", False),
         ("-fitt 1,2", "fit_target", (1, 2)),
         ("-r a -r b", "reverse_prompt", ("a", "b")),
@@ -151,11 +151,13 @@ def test_values_of_llama_server_s_variables(name, text, dest, value):
         ("-fa maybe", "unexpected argument 'maybe'; options start with -"),
         ("-lm dio", "-lm: found 'dio', expected one of auto, mmap, none, mlock, mmap+mlock"),
         ("-lzm off", "-lzm: found 'off', expected one of on, auto"),
+        ("-ot CPU", "-ot: found 'CPU', expected PATTERN=DEVICE, comma-separated"),
+        ("-ot a=CPU,=CPU", "-ot: found 'a=CPU,=CPU', expected PATTERN=DEVICE, comma-separated"),
         (
-            "-ot exps=CUDA0",
-            "-ot: found 'exps=CUDA0', expected PATTERN=CPU, comma-separated; no other device is present",
+            "-ot ex(ps=CPU",
+            "-ot: found 'ex(ps=CPU', expected regular expressions before each = (missing ), unterminated subpattern at "
+            "position 2)",
         ),
-        ("-ot CPU", "-ot: found 'CPU', expected PATTERN=CPU, comma-separated; no other device is present"),
         (
             "--api-prefix llm",
             "--api-prefix: found 'llm', expected a path that begins with / and does not end with one, such as /llm",

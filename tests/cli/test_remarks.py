@@ -14,6 +14,8 @@ SAID = {
     "lazy_mode": ["-lzm", "on"],
     "repack": ["--no-repack"],
     "swa_full": ["--swa-full"],
+    "op_offload": ["--no-op-offload"],
+    "no_host": ["--no-host"],
     "perf": ["--no-perf"],
     "fit": ["-fit", "off"],
     "fit_target": ["-fitt", "512"],
@@ -34,9 +36,7 @@ def test_without_options_nothing_is_said(caplog):
     assert caplog.messages == []
 
 
-@pytest.mark.parametrize(
-    "words", ["-ot a=CPU", "-cmoe", "-ncmoe 3", "-ncffn 2", "--no-op-offload", "--no-host", "-ngl auto", "-ngl all"]
-)
+@pytest.mark.parametrize("words", ["-ot a=CPU", "-cmoe", "-ncmoe 3", "-ncffn 2", "-ngl auto", "-ngl all"])
 def test_what_concerns_a_gpu_says_that_there_is_none(words, caplog):
     check_devices(parse_options(words.split(), {}))
     assert caplog.messages == [f"no GPU is present: {words.split()[0]} is without effect"]

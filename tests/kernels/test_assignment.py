@@ -109,8 +109,11 @@ def test_overrides_win_in_their_order():
         ({"tensor_split": (float("nan"), 1)}, "tensor_split: found .nan, 1., expected numbers of at least 0"),
         ({"main_gpu": 2}, "main_gpu: found 2, expected 0 to 1, the place of one of RPC0, RPC1"),
         ({"main_gpu": -1}, "main_gpu: found -1, expected 0 to 1"),
-        ({"overrides": (("exps", "CUDA7"),)}, "override_tensor: found device 'CUDA7', expected one of CPU, RPC0, RPC1"),
-        ({"overrides": (("ex(ps", "CPU"),)}, r"override_tensor: found 'ex\(ps', expected a regular expression"),
+        (
+            {"overrides": (("exps", "CUDA7"),)},
+            "overrides: found device 'CUDA7', expected one that is present: CPU, RPC0, RPC1",
+        ),
+        ({"overrides": (("ex(ps", "CPU"),)}, r"overrides: found 'ex\(ps', expected a regular expression"),
     ],
 )
 def test_what_cannot_be_is_refused(fields, message):

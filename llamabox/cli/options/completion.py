@@ -15,7 +15,6 @@ from llamabox.cli.options.parsers import (
     threads,
     words,
 )
-from llamabox.cli.options.server import NO_GPU
 
 TEMPLATE_NAMES = (
     "chatglm3, chatglm4, chatml, command-r, deepseek, deepseek2, exaone3, falcon, falcon3, gemma, gigachat, granite, "
@@ -39,7 +38,6 @@ DEVICES = (
         (gpu_layers,),
         help="number of layers to store in VRAM",
         env="LLAMA_ARG_N_GPU_LAYERS",
-        note=NO_GPU,
     ),
     Option(
         "split_mode",
@@ -50,14 +48,12 @@ DEVICES = (
         "- none: use one GPU only\n"
         "- layer (default): split layers and KV across GPUs\n"
         "- row: split rows across GPUs, store intermediate results and KV in --main-gpu",
-        note=NO_GPU,
     ),
     Option(
         "tensor_split",
         "-ts, --tensor-split SPLIT",
         (proportions,),
         help="fraction of the model to offload to each GPU, comma-separated list of proportions, e.g. 3,1",
-        note=NO_GPU,
     ),
 )
 

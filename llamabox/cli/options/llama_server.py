@@ -4,7 +4,6 @@ import re
 
 from llamabox.cli.options.option import Group, Option
 from llamabox.cli.options.parsers import FALSE_WORDS, TRUE_WORDS, Choice, Integer, Text, path, words
-from llamabox.cli.options.server import NO_GPU
 
 SAYS_SO = "accepted; a line at the start says what it means here"
 INSTALL = "pip install 'llamabox[hub]'"
@@ -54,13 +53,19 @@ def mebibytes(text: str) -> tuple[int, ...]:
         raise ValueError("comma-separated whole numbers of MiB") from None
 
 
-def cpu_overrides(text: str) -> str:
-    """PATTERN=CPU,...: no other device is there."""
+def tensor_overrides(text: str) -> tuple[tuple[str, str], ...]:
+    """PATTERN=DEVICE,...: names of tensors and where these live."""
+    pairs = []
     for part in text.split(","):
-        pattern, equals, buffer = part.rpartition("=")
-        if not pattern or not equals or buffer.upper() != "CPU":
-            raise ValueError("PATTERN=CPU, comma-separated; no other device is present")
-    return text
+        pattern, _, device = part.rpartition("=")
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise ValueError(f"regular expressions before each = ({error})") from None
+        if not pattern or not device:
+            raise ValueError("PATTERN=DEVICE, comma-separated")
+        pairs.append((pattern, device))
+    return tuple(pairs)
 
 
 def url_prefix(text: str) -> str:
@@ -176,16 +181,16 @@ WEIGHTS = (
         note=SAYS_SO,
         opposites=("-nr", "--no-repack"),
     ),
-    Option("no_host", "--no-host", default=False, help="bypass host buffer", env="LLAMA_ARG_NO_HOST", note=NO_GPU),
+    Option("no_host", "--no-host", default=False, help="bypass host buffer", env="LLAMA_ARG_NO_HOST", note=SAYS_SO),
     Option(
         "override_tensor",
         "-ot, --override-tensor PATTERN=BUFFER,...",
-        (cpu_overrides,),
+        (tensor_overrides,),
         default=(),
         repeats=True,
         help="override tensor buffer type",
         env="LLAMA_ARG_OVERRIDE_TENSOR",
-        note=f"{NO_GPU}; another buffer than CPU is an error",
+        note="PATTERN is a regular expression, BUFFER a device's name or CPU",
     ),
     Option(
         "cpu_moe",
@@ -193,7 +198,6 @@ WEIGHTS = (
         default=False,
         help="keep all Mixture of Experts (MoE) weights in the CPU",
         env="LLAMA_ARG_CPU_MOE",
-        note=NO_GPU,
     ),
     Option(
         "n_cpu_moe",
@@ -201,7 +205,6 @@ WEIGHTS = (
         (Integer(),),
         help="keep the Mixture of Experts (MoE) weights of the first N layers in the CPU",
         env="LLAMA_ARG_N_CPU_MOE",
-        note=NO_GPU,
     ),
     Option(
         "n_cpu_ffn",
@@ -209,14 +212,13 @@ WEIGHTS = (
         (Integer(),),
         help="keep the dense FFN weights of the first N layers in the CPU",
         env="LLAMA_ARG_N_CPU_FFN",
-        note=NO_GPU,
     ),
     Option(
         "op_offload",
         "--op-offload",
         default=None,
         help="offload host tensor operations to device",
-        note=NO_GPU,
+        note=SAYS_SO,
         opposites=("--no-op-offload",),
     ),
     Option(

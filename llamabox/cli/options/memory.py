@@ -5,7 +5,6 @@ from llamabox.cli.options.option import Group, Option
 from llamabox.cli.options.parsers import Choice, Integer, Number, path
 from llamabox.cli.options.sampling import POSITIVE, SAMPLING
 from llamabox.cli.options.scaled import files, scaled_files
-from llamabox.cli.options.server import NO_GPU
 
 KV_TYPES = Choice("f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1")
 HEADS_OF_32 = "quantised ones need heads of a multiple of 32 values; for V, --flash-attn is not needed"
@@ -80,7 +79,6 @@ CACHE = (
         const=False,
         default=True,
         help="disable KV offload",
-        note=NO_GPU,
     ),
     Option(
         "cache_prompt",

@@ -4,7 +4,6 @@ from llamabox.cli.options.option import Group, Option
 from llamabox.cli.options.parsers import Integer, Number, Text, host, http_threads, on_off_auto, path, words
 from llamabox.cli.options.scaled import files, scaled_files
 
-NO_GPU = "accepted; no GPU backend in this version, one warning says so"
 FOR_LORA = "weights are never changed, so the file stays mapped"
 
 SERVER = Group(
@@ -109,7 +108,6 @@ SERVER = Group(
             (Integer(),),
             default=0,
             help="the GPU to use for the model (default: 0)",
-            note=NO_GPU,
         ),
         Option(
             "flash_attn",

@@ -39,6 +39,7 @@ class Served:
     tokens_per_second: float | None = None  # of one request; None: no limit
     generates: bool = True  # False: a model that gives embeddings and no text
     embeddings: Embeddings = Embeddings()
+    devices: tuple[str, ...] = ("CPU",)  # that hold it
 
 
 class ServerContext:

@@ -72,6 +72,7 @@ def load_served(settings: ServerSettings) -> Served:
         tokens_per_second=limit,
         generates=engine.generates,
         embeddings=embeddings,
+        devices=tuple(model.backends),
     )
 
 

@@ -15,9 +15,12 @@ from llamabox.cli.main import main
 from llamabox.cli.model import load_arguments
 from llamabox.cli.offload import draft_placement, placement
 from llamabox.cli.options import OptionError, parse_options
+from llamabox.cli.serve import server_settings
 from llamabox.cli.speculation import speculation_settings
+from llamabox.engine import GenerationRequest, SamplingParams
 from llamabox.kernels import Placement, devices, open_backend, placing
 from llamabox.kernels.devices import Device
+from llamabox.server.loading import load_served
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "conformance"))
 import logits  # noqa: E402
@@ -190,6 +193,34 @@ def test_a_draft_model_runs_on_the_backends_that_are_open(two_gpus):
     draft = llamabox.load(tiny_chat_path(), backend=target.backends, placement=Placement(("GPU1",), 2))
     assert {name: ops is target.backends[name] for name, ops in draft.backends.items()} == {"CPU": True, "GPU1": True}
     np.testing.assert_array_equal(draft.logits(IDS), target.logits(IDS))
+
+
+def test_the_server_runs_on_the_plan_and_names_its_devices(two_gpus):
+    model = str(tiny_chat_path())
+    words = (
+        "-ngl",
+        "4",
+        "-ts",
+        "1,1",
+        "-md",
+        model,
+        "-devd",
+        "GPU1",
+        "-t",
+        "1",
+        "-c",
+        "512",
+        "-np",
+        "2",
+        "--no-warmup",
+    )
+    served = load_served(server_settings(options(*words)))
+    try:
+        assert served.devices == ("CPU", "GPU0", "GPU1")
+        generation = served.engine.submit(GenerationRequest((1, 2, 3), SamplingParams(temperature=0.0), n_predict=5))
+        assert [type(event).__name__ for event in generation][-1] == "FinishEvent"
+    finally:
+        served.engine.close()
 
 
 def test_devices_are_listed(two_gpus, capsys):

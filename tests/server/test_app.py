@@ -45,6 +45,7 @@ def test_models_and_props_name_the_served_model(client):
     assert models["object"] == "list" and models["data"][0]["id"] == "tiny"
     props = client.simulate_get("/props").json
     assert props["total_slots"] == 2 and props["model_path"] == "/tiny.gguf"
+    assert props["devices"] == ["CPU"]
     assert props["default_generation_settings"]["n_ctx"] == 200
     assert props["default_generation_settings"]["params"]["top_k"] == 40
     assert "add_generation_prompt" in props["chat_template"]

@@ -85,6 +85,7 @@ class Props:
             "total_slots": model.n_parallel,
             "model_alias": model.alias,
             "model_path": model.path,
+            "devices": list(model.devices),
             "modalities": {"vision": False, "video": False, "audio": False},
             "endpoint_slots": endpoints.slots,
             "endpoint_props": endpoints.props,

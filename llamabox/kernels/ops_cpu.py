@@ -12,15 +12,14 @@ from typing import Any
 import numpy as np
 
 from llamabox.gguf import Tensor
-from llamabox.kernels.cpu import attention, elementwise, products
-from llamabox.kernels.cpu.cache_types import CACHE
+from llamabox.kernels.cpu import elementwise, products
+from llamabox.kernels.cpu.attending import How, Parts, Shape, attend_phases
 from llamabox.kernels.cpu.features import FEATURES
 from llamabox.kernels.cpu.formats import FORMATS
 from llamabox.kernels.cpu.products import CpuWeight, prepare, product_job, product_phases, quantise_job
 from llamabox.kernels.cpu.program import Kernel
 from llamabox.kernels.cpu.runner import Job, Program, Runner, address, float_bits, slot
-from llamabox.kernels.kv import BLOCK
-from llamabox.kernels.ops import DEFAULT_THREADS, Ops, _check_linear, _check_norm, alibi_slopes
+from llamabox.kernels.ops import DEFAULT_THREADS, Ops, _check_linear, _check_norm
 from llamabox.kernels.placement import Threads
 from llamabox.kernels.step import Step
 from llamabox.kernels.weight import Weight
@@ -29,23 +28,11 @@ F32 = np.dtype(np.float32)
 TASK_VALUES = 8192  # f32 values in one task of an element-wise kernel
 LONG = 50_000_000  # multiplications: about a millisecond; then Python's other threads run meanwhile
 FEW_ROWS, PROGRAMS = 32, 8192  # programs of so few rows are kept for the next time, up to so many
-ALL_AHEAD = 1 << 30  # cells after its own that a row sees where nothing is hidden
-ATTEND_ROWS = 64  # rows times query heads a key head, in one task of attention
 
 
 @cache
 def _activation(name: str) -> Kernel:
     return elementwise.activate(elementwise.ACTIVATIONS[name])
-
-
-@cache
-def _store(type_name: str) -> Kernel:
-    return attention.store_rows(CACHE[type_name.upper()])
-
-
-@cache
-def _attend(type_k: str, type_v: str) -> Kernel:
-    return attention.attend(CACHE[type_k.upper()], CACHE[type_v.upper()])
 
 
 def _f32(x: Any) -> np.ndarray:
@@ -64,7 +51,7 @@ class CpuOps(Ops):
         super().__init__(threads, batch)
         self._runner = Runner(*self._threads)
         self._programs: dict[tuple, tuple] = {}
-        self._plan: AttendPlan | None = None
+        self._cut: tuple[Step, dict[tuple, Parts]] | None = None
 
     @property
     def threads(self) -> int:
@@ -277,71 +264,31 @@ class CpuOps(Ops):
         _check_attend(q, k, v, step)
         q, k, v = _f32(q), _f32(k), _f32(v)
         out = np.empty((q.shape[0], q.shape[1], v.shape[2]), F32)
-        plan = self._attend_plan(step, q.shape[1] // k.shape[1])
+        shape = Shape(q.shape[1], k.shape[1], q.shape[2], v.shape[2])
+        how = How(scale, window, two_sided, softcap, alibi, step.causal)
+        parts = self._parts_of(step, shape, how)
         if step.kv is None:
-            pools, types = (k, v), ("f32", "f32")
+            pools, types = (k, v), None
         else:
             pools, types = (step.kv.k[layer], step.kv.v[layer]), (step.kv.type_k, step.kv.type_v)
-        how = (scale, window, two_sided, softcap, alibi, step.causal)
-        key = ("attend", q.shape, k.shape, v.shape, step.kv is None, types, len(plan.chunks), step.tables.shape, how)
+        key = ("attend", q.shape[0], shape, types, how)
         program = self._programs.get(key)
         if program is None:
-            slopes = None if alibi is None else alibi_slopes(q.shape[1], alibi)
-            phases = self._attend_phases(q, k, v, pools, types, step, len(plan.chunks), how, slopes)
+            phases, slopes = attend_phases(self._runner, q.shape[0], shape, step.kv, layer, how)
             program = self._keep(key, q.shape[0], phases, slopes)
         values = [address(a) for a in (q, k, v, out, *pools)]
-        self._runner.run(program[0], values + plan.addresses, q.size * plan.longest > LONG)
+        self._runner.run(program[0], values + parts.values, q.size * parts.longest > LONG)
         return out
 
-    def _attend_phases(self, q, k, v, pools, types, step, n_chunks, how, slopes) -> list[list[Job]]:
-        """Slots 0-5: q, k, v, out, pools of keys and values; 6-9: AttendPlan.addresses."""
-        heads, group = k.shape[1], q.shape[1] // k.shape[1]
-        scale, window, two_sided, softcap, _, causal = how
-        ahead = 0 if causal else window - 1 if window is not None and two_sided else ALL_AHEAD
-        phases = []
-        if step.kv is None:
-            tables, strides = 0, [(BLOCK * p.strides[0], p.strides[1], p.strides[0]) for p in pools]
-        else:
-            tables, strides = slot(7), [p.strides[:3] for p in pools]
-            keys = Job(_store(types[0]).address, 1, (slot(1), *k.shape, slot(4), slot(9), *strides[0]))
-            values = Job(_store(types[1]).address, 1, (slot(2), *v.shape, slot(5), slot(9), *strides[1]))
-            phases.append([keys, values])
-        size = attention.scratch_bytes(max(1, ATTEND_ROWS // group), group, k.shape[2], v.shape[2])
-        scratch = self._runner.scratch("attend", size * self.threads)
-        args = (
-            *(slot(i) for i in (0, 3, 4, 5, 6)),
-            *(tables, step.tables.shape[1], slot(8), heads, group, k.shape[2], v.shape[2]),
-            *(float_bits(scale), float_bits(softcap if softcap is not None else 0.0)),
-            *(window if window is not None else 0, ahead, scratch, size),
-            *strides[0],
-            *strides[1],
-            0 if slopes is None else address(slopes),
-        )
-        return [*phases, [Job(_attend(*types).address, n_chunks * heads, args)]]
-
-    def _attend_plan(self, step: Step, group: int) -> "AttendPlan":
-        """What all layers of a step have in common; the last step's is kept."""
-        if self._plan is None or self._plan.step is not step or self._plan.group != group:
-            self._plan = AttendPlan(step, group)
-        return self._plan
-
-
-class AttendPlan:
-    """A step cut into tasks of attention.
-
-    chunks     int32 (C, 5): what a task works on; see attention.attend
-    longest    cells of the longest sequence
-    addresses  of chunks, tables, positions, cells
-    """
-
-    def __init__(self, step: Step, group: int):
-        self.step, self.group, self.longest = step, group, int(step.kv_len.max())
-        size, chunks = max(1, ATTEND_ROWS // group), []
-        for n, (first, end) in enumerate(zip(step.row_start[:-1].tolist(), step.row_start[1:].tolist(), strict=True)):
-            cells, origin = (int(step.kv_len[n]), 0) if step.kv is not None else (end - first, first)
-            chunks += [(n, row, min(size, end - row), cells, origin) for row in range(first, end, size)]
-        self.chunks = np.array(chunks, np.int32)
-        self.addresses = [address(a) for a in (self.chunks, step.tables, step.pos, step.cells)]
+    def _parts_of(self, step: Step, shape: Shape, how: How) -> Parts:
+        """How a step is cut, which many of its layers have in common; kept for as long as the step is at hand."""
+        if self._cut is None or self._cut[0] is not step:
+            self._cut = (step, {})
+        key = (shape, how.window, how.ahead)
+        parts = self._cut[1].get(key)
+        if parts is None:
+            parts = self._cut[1][key] = Parts(self._runner, step, shape, how)
+        return parts
 
 
 def _activate_job(kind: str, x: int, other: int, size: int, y: int) -> Job:

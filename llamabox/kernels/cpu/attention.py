@@ -1,8 +1,17 @@
-"""Attention over KV blocks: keys and values are read where they are stored, a block of cells at a time, and the softmax
-is kept up to date as blocks pass (arXiv:2205.14135), so no array grows with the square of the length.
+"""Attention over KV blocks: keys and values are read where they are stored, and no array grows with the square of the
+length (arXiv:2205.14135).
 
-A task is some rows of one sequence and one key head, with all query heads that share it. A row's result depends on its
-own query and cells only: its cells are visited in the same order whatever rows lie beside it.
+A task is some rows of one sequence and one key head, with all query heads that share it: its queries. It works through
+the sequence's cells a span of SPAN at a time: scores, softmax weights and weighted values of each query, its record.
+Records are then folded into one, span after span. A long sequence with few rows is cut into a task a span; the last to
+end folds. Either way a row's result depends on its own query and cells only, by this order of sums:
+
+scores   tiles.py
+weights  of a span: exp(score - largest); their total: 8 partial sums, one for the cells with the same cell mod 8
+values   cell after cell within a span
+spans    one after another: a * exp(largest of a - largest) + b * exp(largest of b - largest)
+
+A block is unpacked to f32 in scratch, once for all queries of a task.
 """
 
 from typing import NamedTuple
@@ -10,101 +19,151 @@ from typing import NamedTuple
 import numpy as np
 from numba import types
 
-from llamabox.kernels.cpu.program import Kernel, argument
+from llamabox.kernels.cpu.atomics import atomic_store, call, fetch_add
+from llamabox.kernels.cpu.program import argument, kernel
 from llamabox.kernels.cpu.simd import (
     f32_of_bits,
-    fma,
     inline,
     largest_f32,
     load_f32,
     load_f32x8,
+    load_f32x16,
     load_i32,
-    load_i64,
     max_f32,
     splat_f32x8,
+    splat_f32x16,
     store,
     sum_f32,
 )
+from llamabox.kernels.cpu.tiles import LANES, SPAN
 from llamabox.kernels.cpu.vector_math import exp, tanh
 from llamabox.kernels.kv import BLOCK
 
+PART = 12  # int32s that describe a part
+CALL = 128  # bytes for the arguments of a call
+HEAD = 64  # bytes of a record before its values: largest score, total weight
 NEGATIVE_INFINITY = np.float32(-np.inf)
 
 
-def scratch_bytes(rows: int, group: int, k_dim: int, v_dim: int) -> int:
-    """Bytes of scratch that a thread needs for tasks of this many rows and query heads a key head."""
-    k_dim, v_dim = (k_dim + 7) & ~7, (v_dim + 7) & ~7
-    return 4 * (BLOCK * (k_dim + v_dim + 1) + rows * group * (k_dim + v_dim + 2)) + 64
+def padded(size: int) -> int:
+    """Values of a row in scratch."""
+    return (size + LANES - 1) // LANES * LANES
 
 
-def store_rows(fmt):
-    """The kernel that rounds rows to a cache's type and stores them in its blocks."""
+def record_bytes(v_dim: int) -> int:
+    """Bytes of a query's record."""
+    return HEAD + 4 * padded(v_dim)
 
-    def store_in_blocks(args, task, thread):
-        """args: 0 rows (T, K, E) f32, 1 T, 2 K, 3 E, 4 pool, 5 cells int64 (T,), 6-8 bytes from a block, head and cell
-        of the pool to the next"""
-        x, rows, heads, size = argument(args, 0), argument(args, 1), argument(args, 2), argument(args, 3)
-        pool, cells = argument(args, 4), argument(args, 5)
-        for row in range(rows):
-            cell = load_i64(cells + 8 * row)
-            place = pool + cell // BLOCK * argument(args, 6) + cell % BLOCK * argument(args, 8)
-            for head in range(heads):
-                fmt.write(place + head * argument(args, 7), x + 4 * (row * heads + head) * size, size)
 
-    return Kernel(store_in_blocks, f"{fmt.name} store")
+def scratch_bytes(queries: int, k_dim: int, v_dim: int) -> int:
+    """Bytes of scratch that a thread needs for tasks of so many queries, a multiple of 4."""
+    block = CALL + 4 * BLOCK * max(padded(k_dim), padded(v_dim))
+    return block + queries * (8 + 4 * SPAN + 4 * padded(k_dim) + 2 * record_bytes(v_dim)) + 64 & ~63
+
+
+class Sizes(NamedTuple):
+    """Of a task: queries, these filled up to a multiple of 4, queries a row, values a key and a value row, these
+    padded, and bytes of a record."""
+
+    queries: int
+    filled: int
+    group: int
+    k_dim: int
+    v_dim: int
+    k_width: int
+    v_width: int
+    record: int
+
+
+class Scratch(NamedTuple):
+    """Addresses of a task's own memory, f32 but for ranges; n: queries, filled up.
+
+    block    keys or values of a block (BLOCK, width);  queries (n, k_width);  scores (n, SPAN)
+    ranges   int32 (n, 2): the cells low .. high - 1 of the span that a query sees
+    records  of a span, totals  of the spans so far: (n,) of largest score, total weight; HEAD bytes on: v_width sums
+    call     arguments of a kernel that is called
+    """
+
+    block: int
+    queries: int
+    scores: int
+    ranges: int
+    records: int
+    totals: int
+    call: int
 
 
 @inline
-def _scaled(source, size, factor, target):
-    """A row of f32 times a factor, filled up with zeros to a multiple of 8."""
+def _sizes(args, rows):
+    group, k_dim, v_dim = argument(args, 9), argument(args, 10), argument(args, 11)
+    n = rows * group
+    k_width, v_width = (k_dim + LANES - 1) // LANES * LANES, (v_dim + LANES - 1) // LANES * LANES
+    return Sizes(n, (n + 3) & ~3, group, k_dim, v_dim, k_width, v_width, HEAD + 4 * v_width)
+
+
+@inline
+def _scratch(base, n):
+    block = base + CALL
+    queries = block + 4 * BLOCK * max(n.k_width, n.v_width)
+    scores = queries + 4 * n.filled * n.k_width
+    records = scores + 4 * n.filled * SPAN
+    totals = records + n.filled * n.record
+    return Scratch(block, queries, scores, totals + n.filled * n.record, records, totals, base)
+
+
+@inline
+def _scaled(source, size, factor, target, width):
+    """A row of f32 times a factor, filled up with zeros."""
+    for k in range(size & ~7, width, 8):
+        store(target + 4 * k, splat_f32x8(0.0))
     for k in range(0, size & ~7, 8):
         store(target + 4 * k, load_f32x8(source + 4 * k) * factor)
-    if size & 7:
-        store(target + 4 * (size & ~7), splat_f32x8(0.0))
-        for k in range(size & ~7, size):
-            store(target + 4 * k, types.float32(load_f32(source + 4 * k) * factor))
+    for k in range(size & ~7, size):
+        store(target + 4 * k, types.float32(load_f32(source + 4 * k) * factor))
 
 
 @inline
-def _score_block(q, keys, width, scores):
-    """Products of a query with the block's keys, padded rows of `width` f32 -> BLOCK scores."""
-    for cell in range(0, BLOCK, 4):
-        key = keys + 4 * cell * width
-        a, b, c, d = splat_f32x8(0.0), splat_f32x8(0.0), splat_f32x8(0.0), splat_f32x8(0.0)
-        for k in range(0, 4 * width, 32):
-            v = load_f32x8(q + k)
-            a = fma(v, load_f32x8(key + k), a)
-            b = fma(v, load_f32x8(key + 4 * width + k), b)
-            c = fma(v, load_f32x8(key + 8 * width + k), c)
-            d = fma(v, load_f32x8(key + 12 * width + k), d)
-        store(scores + 4 * cell, sum_f32(a))
-        store(scores + 4 * cell + 4, sum_f32(b))
-        store(scores + 4 * cell + 8, sum_f32(c))
-        store(scores + 4 * cell + 12, sum_f32(d))
+def _begin(args, m, n, first, head):
+    """Scaled queries of the rows from `first` on, and empty totals."""
+    scale, heads = f32_of_bits(types.int32(argument(args, 12))), argument(args, 8)
+    for i in range(n.queries):
+        q = argument(args, 0) + (((first + i // n.group) * heads + head) * n.group + i % n.group) * 4 * n.k_dim
+        _scaled(q, n.k_dim, scale, m.queries + 4 * i * n.k_width, n.k_width)
+        store(m.totals + i * n.record + 4, types.float32(0))
 
 
 @inline
-def _cap(scores, softcap):
-    """Scores within (-softcap, softcap)."""
-    for c in range(0, 4 * BLOCK, 32):
-        store(scores + c, tanh(load_f32x8(scores + c) * (types.float32(1) / softcap)) * softcap)
+def _set_ranges(args, ranges, n, first, start, end):
+    """What each query sees of the cells start .. end - 1; positions ascend, so low and high do."""
+    window, ahead = argument(args, 14), argument(args, 15)
+    for i in range(n.filled):
+        pos = load_i32(argument(args, 7) + 4 * (first + min(i, n.queries - 1) // n.group))
+        low = max(0, pos - window + 1 - start) if window else 0
+        store(ranges + 8 * i, types.int32(min(low, SPAN)))
+        store(ranges + 8 * i + 4, types.int32(max(0, min(end, pos + 1 + ahead) - start)))
 
 
 @inline
-def _weigh(scores, low, high, best):
-    """Scores of the cells low .. high - 1 -> exp(score - largest), 0 elsewhere; returns (largest, their sum)."""
-    for c in range(low):
+def _weigh(scores, low, high, softcap, slope, distance):
+    """Scores of a query -> exp(score - largest) of the cells low .. high - 1, 0 of others in the same vectors; returns
+    (largest, total). slope: ALiBi's, for the distance from the first cell to the query."""
+    begin, end = low & ~7, (high + 7) & ~7
+    if softcap > 0:
+        for c in range(4 * begin, 4 * end, 32):
+            store(scores + c, tanh(load_f32x8(scores + c) * (types.float32(1) / softcap)) * softcap)
+    if slope != 0:
+        for c in range(low, high):
+            score = load_f32(scores + 4 * c) - slope * types.float32(abs(distance - c))
+            store(scores + 4 * c, types.float32(score))
+    for c in range(begin, low):
         store(scores + 4 * c, NEGATIVE_INFINITY)
-    for c in range(high, BLOCK):
+    for c in range(high, end):
         store(scores + 4 * c, NEGATIVE_INFINITY)
-    top = load_f32x8(scores)
-    for c in range(32, 4 * BLOCK, 32):
+    top = load_f32x8(scores + 4 * begin)
+    for c in range(4 * begin + 32, 4 * end, 32):
         top = max_f32(top, load_f32x8(scores + c))
-    largest = largest_f32(top)
-    if not largest > best:
-        largest = best
-    total = splat_f32x8(0.0)
-    for c in range(0, 4 * BLOCK, 32):
+    largest, total = largest_f32(top), splat_f32x8(0.0)
+    for c in range(4 * begin, 4 * end, 32):
         weight = exp(load_f32x8(scores + c) - largest)
         store(scores + c, weight)
         total = total + weight
@@ -112,185 +171,149 @@ def _weigh(scores, low, high, best):
 
 
 @inline
-def _mix_values(acc, shrink, weights, values, width, low, high):
-    """acc * shrink + the values of the cells low .. high - 1, weighted; width is a multiple of 8."""
-    for k in range(0, 4 * (width & ~31), 128):
-        a, b = load_f32x8(acc + k) * shrink, load_f32x8(acc + k + 32) * shrink
-        c, d = load_f32x8(acc + k + 64) * shrink, load_f32x8(acc + k + 96) * shrink
-        for cell in range(low, high):
-            weight, value = splat_f32x8(load_f32(weights + 4 * cell)), values + 4 * cell * width + k
-            a, b = fma(weight, load_f32x8(value), a), fma(weight, load_f32x8(value + 32), b)
-            c, d = fma(weight, load_f32x8(value + 64), c), fma(weight, load_f32x8(value + 96), d)
-        store(acc + k, a)
-        store(acc + k + 32, b)
-        store(acc + k + 64, c)
-        store(acc + k + 96, d)
-    for k in range(4 * (width & ~31), 4 * width, 32):
-        y = load_f32x8(acc + k) * shrink
-        for cell in range(low, high):
-            y = fma(splat_f32x8(load_f32(weights + 4 * cell)), load_f32x8(values + 4 * cell * width + k), y)
-        store(acc + k, y)
-
-
-class Sizes(NamedTuple):
-    """Of a task: rows, query heads a key head, values a key and a value row, and these padded to a multiple of 8."""
-
-    rows: int
-    group: int
-    k_dim: int
-    v_dim: int
-    k_width: int
-    v_width: int
-
-
-class Scratch(NamedTuple):
-    """Addresses of a task's own f32 memory; of the last three, of one row's part of them too.
-
-    keys, values  of the block at hand (BLOCK, width);  scores (BLOCK,)
-    state         (rows, group, 2): largest score, total weight;  queries, sums (rows, group, width)
-    """
-
-    keys: int
-    values: int
-    scores: int
-    state: int
-    queries: int
-    sums: int
-
-
-class Mask(NamedTuple):
-    """window or 0, how many cells after its own a row sees, and the cells that the task may see at all."""
-
-    window: int
-    ahead: int
-    begin: int
-    end: int
+def _weigh_all(args, m, n, records, first, head, start):
+    """Weights of all queries for the span that begins at cell `start`; records of their totals, without values yet."""
+    softcap, slopes = f32_of_bits(types.int32(argument(args, 13))), argument(args, 24)
+    for i in range(n.queries):
+        low, high = load_i32(m.ranges + 8 * i), load_i32(m.ranges + 8 * i + 4)
+        record, slope = records + i * n.record, types.float32(0)
+        if slopes != 0:
+            slope = load_f32(slopes + 4 * (head * n.group + i % n.group))
+        largest, total = NEGATIVE_INFINITY, types.float32(0)
+        if low < high:
+            distance = load_i32(argument(args, 7) + 4 * (first + i // n.group)) - start
+            largest, total = _weigh(m.scores + 4 * i * SPAN, low, high, softcap, slope, distance)
+        store(record, types.float32(largest))
+        store(record + 4, types.float32(total))
+    for i in range(n.filled):
+        for k in range(HEAD, n.record, 64):
+            store(records + i * n.record + k, splat_f32x16(0.0))
 
 
 @inline
-def _scratch(base, n):
-    values = base + 4 * BLOCK * n.k_width
-    scores = values + 4 * BLOCK * n.v_width
-    state = scores + 4 * BLOCK
-    queries = state + 8 * n.rows * n.group
-    return Scratch(base, values, scores, state, queries, queries + 4 * n.rows * n.group * n.k_width)
+def _row(args, which, part, head, cell):
+    """Address of a cell's key (which = 0) or value (1) of a head, and of the next cell's in its block."""
+    pool, strides, place, origin = argument(args, 2 + which), args + 8 * (18 + 3 * which), cell // BLOCK, 0
+    if argument(args, 5) != 0:
+        place = types.int64(load_i32(argument(args, 5) + 4 * (load_i32(part) + place)))
+    else:
+        origin = types.int64(load_i32(part + 16))
+    step = argument(strides, 2)
+    return pool + place * argument(strides, 0) + head * argument(strides, 1) + (origin + cell % BLOCK) * step, step
 
 
 @inline
-def _row(m, n, r):
-    """The scratch of row r."""
-    state, queries = m.state + 8 * r * n.group, m.queries + 4 * r * n.group * n.k_width
-    return Scratch(m.keys, m.values, m.scores, state, queries, m.sums + 4 * r * n.group * n.v_width)
+def _call(m, function, *values):
+    """Call the kernel at an address with these int64 arguments."""
+    for i in range(len(values)):
+        store(m.call + 8 * i, values[i])
+    call(function, m.call, 0, 0)
 
 
 @inline
-def _begin_row(q, m, n, scale):
-    """Scaled queries, empty sums, and (largest score, total weight) = (-inf, 0) of each query head of a row."""
-    for g in range(n.group):
-        _scaled(q + 4 * g * n.k_dim, n.k_dim, scale, m.queries + 4 * g * n.k_width)
-        for k in range(0, 4 * n.v_width, 32):
-            store(m.sums + 4 * g * n.v_width + k, splat_f32x8(0.0))
-        store(m.state + 8 * g, NEGATIVE_INFINITY)
-        store(m.state + 8 * g + 4, types.float32(0))
+def _see_span(args, m, n, records, part, head, start):
+    """The records of all queries for the cells of the span that begins at cell `start`."""
+    first, end = load_i32(part + 4), min(start + SPAN, types.int64(load_i32(part + 12)))
+    _set_ranges(args, m.ranges, n, first, start, end)
+    begin, end = load_i32(m.ranges) // BLOCK * BLOCK, types.int64(load_i32(m.ranges + 8 * n.queries - 4))
+    q, scores, ranges = m.queries, m.scores, m.ranges
+    for at in range(begin, end, BLOCK):
+        cells, (key, step) = min(BLOCK, end - at), _row(args, 0, part, head, start + at)
+        _call(m, argument(args, 26), key, step, cells, n.k_dim, m.block, n.k_width, key, 0, 0)
+        more = at + BLOCK < end
+        later, step = _row(args, 0 if more else 1, part, head, start + (at + BLOCK if more else begin))
+        size = min(step, 4 * n.k_dim)
+        _call(m, argument(args, 28), q, m.block, scores, ranges, n.queries, n.k_width, at, cells, later, step, size)
+    _weigh_all(args, m, n, records, first, head, start)
+    for at in range(begin, end, BLOCK):
+        cells, (value, step) = min(BLOCK, end - at), _row(args, 1, part, head, start + at)
+        later, step = _row(args, 1, part, head, start + min(at + BLOCK, end - 1))
+        size = min(step, 4 * n.v_dim)
+        _call(m, argument(args, 27), value, step, cells, n.v_dim, m.block, n.v_width, later, step, size)
+        to = records + HEAD
+        _call(m, argument(args, 29), to, n.record, scores, m.block, ranges, n.queries, n.v_width, at, cells)
 
 
 @inline
-def _end_row(out, m, n):
+def _fold(total, record, size):
+    """Add a query's record of the next span to that of the spans before; a total weight of 0: nothing was seen."""
+    if load_f32(record + 4) == 0:
+        return
+    if load_f32(total + 4) == 0:
+        for k in range(0, size, 64):
+            store(total + k, load_f32x16(record + k))
+        return
+    a, b = load_f32(total), load_f32(record)
+    largest = max(a, b)
+    keep, add = exp(splat_f32x8(types.float32(a - largest))), exp(splat_f32x8(types.float32(b - largest)))
+    keep, add = largest_f32(keep), largest_f32(add)
+    store(total, types.float32(largest))
+    store(total + 4, types.float32(load_f32(total + 4) * keep + load_f32(record + 4) * add))
+    for k in range(HEAD, size, 64):
+        store(total + k, load_f32x16(total + k) * keep + load_f32x16(record + k) * add)
+
+
+@inline
+def _end(args, m, n, first, head):
     """The weighted values over the total weight."""
-    for g in range(n.group):
-        factor = types.float32(1) / load_f32(m.state + 8 * g + 4)
+    heads = argument(args, 8)
+    for i in range(n.queries):
+        total = m.totals + i * n.record
+        factor = types.float32(1) / load_f32(total + 4)
+        out = argument(args, 1) + (((first + i // n.group) * heads + head) * n.group + i % n.group) * 4 * n.v_dim
         for k in range(n.v_dim):
-            store(out + 4 * (g * n.v_dim + k), types.float32(load_f32(m.sums + 4 * (g * n.v_width + k)) * factor))
+            store(out + 4 * k, types.float32(load_f32(total + HEAD + 4 * k) * factor))
 
 
 @inline
-def _lean(scores, slope, distance):
-    """ALiBi: less for cells that are far away. distance: from the block's first cell to the row."""
-    for c in range(BLOCK):
-        score = load_f32(scores + 4 * c) - slope * types.float32(abs(distance - c))
-        store(scores + 4 * c, types.float32(score))
+def _split(args, m, n, part, head):
+    """Where this part of a split range has its records (0: it is not split), of its first part, and of a part."""
+    parts, size = load_i32(part + 32), n.filled * n.record * argument(args, 8)
+    first = argument(args, 25) + load_i32(part + 28) * n.record * argument(args, 8) + head * n.filled * n.record
+    return (first + load_i32(part + 36) * size if parts > 1 else 0), first, size
 
 
 @inline
-def _see_block(m, n, low, high, softcap, slopes, distance):
-    """A row sees the cells low .. high - 1 of the block in scratch; slopes (group,) or 0."""
-    for g in range(n.group):
-        state = m.state + 8 * g
-        best = load_f32(state)
-        _score_block(m.queries + 4 * g * n.k_width, m.keys, n.k_width, m.scores)
-        if softcap > 0:
-            _cap(m.scores, softcap)
-        if slopes != 0:
-            _lean(m.scores, load_f32(slopes + 4 * g), distance)
-        largest, total = _weigh(m.scores, low, high, best)
-        shrink = exp(splat_f32x8(types.float32(best - largest)))
-        _mix_values(m.sums + 4 * g * n.v_width, shrink, m.scores, m.values, n.v_width, low, high)
-        store(state, types.float32(largest))
-        store(state + 4, types.float32(load_f32(state + 4) * largest_f32(shrink) + total))
+def _is_last(args, part, head):
+    """Whether all other parts of a split range have ended."""
+    counter, parts = argument(args, 6) + 8 * (load_i32(part + 40) * argument(args, 8) + head), load_i32(part + 32)
+    if fetch_add(counter, 1) < parts - 1:
+        return False
+    atomic_store(counter, 0)
+    return True
 
 
-@inline
-def _mask(args, first, rows, cells):
-    """The mask of rows first .. first + rows - 1; positions ascend."""
-    positions, window, ahead = argument(args, 7), argument(args, 14), argument(args, 15)
-    begin, end = 0, min(cells, load_i32(positions + 4 * (first + rows - 1)) + 1 + ahead)
-    if window:
-        begin = max(0, load_i32(positions + 4 * first) - window + 1)
-    return Mask(window, ahead, begin, end)
+@kernel
+def attend(args, task, thread):
+    """Attend to keys and values of any type.
 
+    args: 0 q (T, H, E), 1 out (T, H, Ev), 2 keys, 3 values, 4 parts int32 (P, PART), 5 tables int32 or 0, 6 counters
+    int64, 0 before and after, 7 positions int32 (T,), 8 key heads, 9 query heads a key head, 10 E, 11 Ev, 12 scale
+    (bits), 13 softcap (bits) or 0, 14 window or 0, 15 cells after its own that a row sees, 16 scratch, 17 bytes of
+    scratch a thread, 18-20 bytes from a block, head and cell of keys to the next, 21-23 the same of values, 24 ALiBi's
+    slopes f32 (H,) or 0, 25 records of split ranges; addresses of kernels: 26-27 of cache_types.read_rows for keys and
+    values, 28 dot_block, 29 mix_block
 
-@inline
-def _visible(mask, pos, block, filled):
-    """The cells low .. high - 1 of a block that a row at pos sees."""
-    low = max(0, pos - mask.window + 1 - block * BLOCK) if mask.window else 0
-    return low, min(filled, pos + 1 + mask.ahead - block * BLOCK)
-
-
-@inline
-def _load_block(args, key_format, value_format, place, head, origin, filled, m, n):
-    """The first cells of a block as f32."""
-    key = argument(args, 2) + place * argument(args, 18) + head * argument(args, 19)
-    value = argument(args, 3) + place * argument(args, 21) + head * argument(args, 22)
-    for cell in range(filled):
-        key_format.read(key + (origin + cell) * argument(args, 20), n.k_dim, m.keys + 4 * cell * n.k_width)
-        value_format.read(value + (origin + cell) * argument(args, 23), n.v_dim, m.values + 4 * cell * n.v_width)
-
-
-def attend(key_format, value_format):
-    """The kernel for a cache of these types, each a CacheType.
-
-    args: 0 q (T, H, E), 1 out (T, H, Ev), 2 keys, 3 values, 4 chunks int32 (C, 5): sequence, first row, rows, cells of
-    the sequence, its first cell where there are no tables; 5 tables int32 or 0, 6 blocks a table row, 7 positions
-    int32 (T,), 8 key heads, 9 query heads a key head, 10 E, 11 Ev, 12 scale (bits), 13 softcap (bits) or 0, 14 window
-    or 0, 15 cells after its own that a row sees, 16 scratch, 17 bytes of scratch a thread, 18-20 bytes from a block,
-    head and cell of keys to the next, 21-23 the same of values, 24 ALiBi's slopes f32 (H,) or 0.
+    A part: 0 where its table begins, 1 first row, 2 rows, 3 cells of the sequence, 4 its first cell where there are no
+    tables, 5-6 the part's cells, beginning with a span; of a range that is split into parts, a span each: 7 its first
+    record, over key heads, 8 parts, 9 number of this part, 10 counter, over key heads. Tasks: parts times key heads.
     """
-
-    def attend_chunk(args, task, thread):
-        heads, group, k_dim, v_dim = argument(args, 8), argument(args, 9), argument(args, 10), argument(args, 11)
-        scale, softcap = f32_of_bits(types.int32(argument(args, 12))), f32_of_bits(types.int32(argument(args, 13)))
-        chunk, head, tables = argument(args, 4) + 20 * (task // heads), task % heads, argument(args, 5)
-        sequence, first, rows = load_i32(chunk), load_i32(chunk + 4), load_i32(chunk + 8)
-        n = Sizes(rows, group, k_dim, v_dim, (k_dim + 7) & ~7, (v_dim + 7) & ~7)
-        m = _scratch(argument(args, 16) + thread * argument(args, 17), n)
-        mask, slopes = _mask(args, first, rows, load_i32(chunk + 12)), argument(args, 24)
-        if slopes != 0:
-            slopes += 4 * head * group
-        for r in range(rows):
-            q = argument(args, 0) + ((first + r) * heads + head) * 4 * group * k_dim
-            _begin_row(q, _row(m, n, r), n, scale)
-        for block in range(mask.begin // BLOCK, (mask.end + BLOCK - 1) // BLOCK):
-            place = block
-            if tables != 0:
-                place = load_i32(tables + 4 * (sequence * argument(args, 6) + block))
-            filled = min(BLOCK, mask.end - block * BLOCK)
-            _load_block(args, key_format, value_format, place, head, load_i32(chunk + 16), filled, m, n)
-            for r in range(rows):
-                pos = load_i32(argument(args, 7) + 4 * (first + r))
-                low, high = _visible(mask, pos, block, filled)
-                if low < high:
-                    _see_block(_row(m, n, r), n, low, high, softcap, slopes, pos - block * BLOCK)
-        for r in range(rows):
-            _end_row(argument(args, 1) + ((first + r) * heads + head) * 4 * group * v_dim, _row(m, n, r), n)
-
-    return Kernel(attend_chunk, f"attend {key_format.name} {value_format.name}")
+    heads = argument(args, 8)
+    part, head = argument(args, 4) + 4 * PART * (task // heads), task % heads
+    first, n = load_i32(part + 4), _sizes(args, types.int64(load_i32(part + 8)))
+    m = _scratch(argument(args, 16) + thread * argument(args, 17), n)
+    records, base, step = _split(args, m, n, part, head)
+    _begin(args, m, n, first, head)
+    for start in range(load_i32(part + 20), load_i32(part + 24), SPAN):
+        at = m.records if records == 0 else records
+        _see_span(args, m, n, at, part, head, start)
+        if records == 0:
+            for i in range(n.queries):
+                _fold(m.totals + i * n.record, m.records + i * n.record, n.record)
+    if records != 0:
+        if not _is_last(args, part, head):
+            return
+        for p in range(load_i32(part + 32)):
+            for i in range(n.queries):
+                _fold(m.totals + i * n.record, base + p * step + i * n.record, n.record)
+    _end(args, m, n, first, head)

@@ -19,11 +19,13 @@ from llamabox.kernels.cpu.described import Described
 from llamabox.kernels.cpu.floats import FLOATS, FloatFormat
 from llamabox.kernels.cpu.formats import FORMATS, Format
 from llamabox.kernels.cpu.halves import load_f16, store_f16
+from llamabox.kernels.cpu.program import Kernel, argument
 from llamabox.kernels.cpu.simd import (
     i8x8,
     inline,
     load_f32,
     load_f32x8,
+    load_i64,
     load_u16,
     load_u32,
     shuffler,
@@ -32,6 +34,8 @@ from llamabox.kernels.cpu.simd import (
     store,
     to_f32,
 )
+from llamabox.kernels.cpu.tiles import prefetch_row
+from llamabox.kernels.kv import BLOCK
 
 LEVELS = IQ4_LEVELS.astype(np.float32)
 TINY = np.float32(1e-15)  # an IQ4_NL block of smaller values is zero
@@ -254,6 +258,37 @@ def _pack_iq4_nl(x, p):
             store(p + k - 14, types.uint8((load_u16(p + k - 14) & 15) | (code << 4)))
     empty = abs(largest) < TINY or below == 0
     store_f16(p, types.float32(0) if empty else types.float32(above / below))
+
+
+def read_rows(fmt):
+    """The kernel that reads rows of a CacheType."""
+
+    def read_cells(args, task, thread):
+        """args: 0 source, 1 bytes from a row to the next, 2 rows, 3 values a row, 4 target, 5 f32 values from a row to
+        the next, 6 as many rows that are needed later and asked for meanwhile, 7 bytes between them, 8 bytes of one"""
+        source, step, size, target = argument(args, 0), argument(args, 1), argument(args, 3), argument(args, 4)
+        for row in range(argument(args, 2)):
+            prefetch_row(argument(args, 6) + row * argument(args, 7), argument(args, 8))
+            fmt.read(source + row * step, size, target + 4 * row * argument(args, 5))
+
+    return Kernel(read_cells, f"{fmt.name} read")
+
+
+def store_rows(fmt):
+    """The kernel that rounds rows to a CacheType and stores them in its blocks."""
+
+    def store_in_blocks(args, task, thread):
+        """args: 0 rows (T, K, E) f32, 1 T, 2 K, 3 E, 4 pool, 5 cells int64 (T,), 6-8 bytes from a block, head and cell
+        of the pool to the next"""
+        x, rows, heads, size = argument(args, 0), argument(args, 1), argument(args, 2), argument(args, 3)
+        pool, cells = argument(args, 4), argument(args, 5)
+        for row in range(rows):
+            cell = load_i64(cells + 8 * row)
+            place = pool + cell // BLOCK * argument(args, 6) + cell % BLOCK * argument(args, 8)
+            for head in range(heads):
+                fmt.write(place + head * argument(args, 7), x + 4 * (row * heads + head) * size, size)
+
+    return Kernel(store_in_blocks, f"{fmt.name} store")
 
 
 PACK = {

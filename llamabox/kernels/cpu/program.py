@@ -17,7 +17,7 @@ from llamabox.kernels.cpu import machine_code
 from llamabox.kernels.cpu.atomics import NAP, atomic_load, atomic_store, call, fetch_add, nap, pause, yield_core
 from llamabox.kernels.cpu.simd import inline, load_i64, store
 
-JOB = 32  # int64s a job
+JOB = 40  # int64s a job
 ARGS = 3  # where a job's arguments begin
 
 # The state that threads share, one field a cache line (byte offsets).

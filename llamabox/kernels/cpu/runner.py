@@ -52,7 +52,7 @@ class Program:
         offset, self.shared = 0, False
         for phase in phases:
             last = len(phase) - 1
-            self.shared = self.shared or last > 0 or phase[0].tasks > 1
+            self.shared = self.shared or last > 0 or phase[0].tasks != 1
             for i, (kernel, tasks, args) in enumerate(phase):
                 _PACK[len(args)](packed, offset, kernel, tasks, i == last, *args)
                 offset += 8 * JOB

@@ -7,7 +7,8 @@ as ((0 + 4) + (2 + 6)) + ((1 + 5) + (3 + 7)): the arithmetic of integer.py, so a
 A tile stays in the second-level cache and is unpacked once for all rows; PIECE units of a panel stay in the first.
 
 args: 0 weight, 1 bytes a weight row, 2 weight rows, 3 values a row, 4 quantised rows, 5 their number, 6 out,
-      7 bytes an out row, 8 bias or 0, 9 weight rows a task, 10 scratch, 11 bytes of scratch a thread
+      7 bytes an out row, 8 bias or 0, 9 weight rows a task, 10 scratch, 11 bytes of scratch a thread,
+      12 weight rows unpacked at a time
 """
 
 from llamabox.kernels.cpu.features import FEATURES
@@ -25,8 +26,8 @@ TALLY = COLUMNS * VECTOR  # bytes of accumulators: one a column
 STEP = COLUMNS * PANEL_UNIT  # bytes of a unit of a panel
 
 
-def task_size(fmt: TileFormat, n_out: int, units: int, threads: int) -> tuple[int, int]:
-    """Weight rows a task, and the bytes of scratch a thread needs for them: accumulators, planes, a panel, tiles.
+def batch_size(fmt: TileFormat, n_out: int, units: int, threads: int) -> tuple[int, int]:
+    """Weight rows to unpack at a time, and the bytes of scratch a thread needs: accumulators, planes, a panel, tiles.
 
     Several tiles share the work on a panel, as many as fit TILES_BYTES, but each thread gets some tasks.
     """
@@ -103,19 +104,19 @@ def _add_eight_columns(fmt, tally, tile, x, units):
     _store_four(tally + 4 * VECTOR, more)
 
 
-_add_columns = {4: _add_four_columns, 8: _add_eight_columns}[COLUMNS]
-
-
 @called
-def _multiply_panel(fmt, tile, panel, groups, tallies):
-    """The 8 accumulators of every column for a tile times a panel."""
+def _multiply_panel(fmt, tile, panel, columns, groups, tallies):
+    """The 8 accumulators of every column for a tile times a panel of 4 or 8."""
     for i in range(8 * COLUMNS):
         store(tallies + i * VECTOR, splat_float(0.0))
     for first in range(0, (groups + 7) >> 3, PIECE):
         for j in range(min(8, groups)):
             units = min(PIECE, ((groups - j + 7) >> 3) - first)
-            group = tile + (8 * first + j) * fmt.stride
-            _add_columns(fmt, tallies + j * TALLY, group, panel + first * STEP + 4 * j, units)
+            group, x = tile + (8 * first + j) * fmt.stride, panel + first * STEP + 4 * j
+            if columns == 4:
+                _add_four_columns(fmt, tallies + j * TALLY, group, x, units)
+            else:
+                _add_eight_columns(fmt, tallies + j * TALLY, group, x, units)
 
 
 @inline
@@ -142,28 +143,42 @@ def _finish(tallies, columns, rows, out, out_bytes, bias):
                 store(p + 4 * row, one if bias == 0 else one + load_f32(bias + 4 * row))
 
 
+@called
+def _multiply_batch(fmt, weights, rows_of_x, results, scratch):
+    """The results of weight rows that are unpacked together."""
+    (weight, row_bytes, rows, groups), (x, n), (out, out_bytes, bias) = weights, rows_of_x, results
+    units, planes = (groups + 7) >> 3, scratch + 8 * TALLY
+    panel, tile_bytes = planes + PLANES * PLANE, units * 8 * fmt.stride
+    tiles = panel + units * STEP
+    for row in range(0, rows, ROWS):
+        unpack_tile(
+            fmt, weight + row * row_bytes, row_bytes, rows - row, groups, tiles + row // ROWS * tile_bytes, planes
+        )
+    for t in range(0, n, COLUMNS):
+        columns = 4 if n - t <= 4 else COLUMNS
+        pack_panel(fmt, x + t * units * X_UNIT, n - t, columns, units, panel)
+        for row in range(0, rows, ROWS):
+            _multiply_panel(fmt, tiles + row // ROWS * tile_bytes, panel, columns, groups, scratch)
+            here, added = out + t * out_bytes + 4 * row, 0 if bias == 0 else bias + 4 * row
+            _finish(scratch, min(COLUMNS, n - t), min(ROWS, rows - row), here, out_bytes, added)
+
+
 def many_rows(fmt: TileFormat) -> Kernel:
     """The kernel of a type."""
-    unit_bytes = 8 * fmt.stride
 
     def multiply_rows(args, task, thread):
-        row_bytes, groups, n = argument(args, 1), argument(args, 3) >> 5, argument(args, 5)
-        out, out_bytes, bias, per_task = argument(args, 6), argument(args, 7), argument(args, 8), argument(args, 9)
-        tallies = argument(args, 10) + thread * argument(args, 11)
-        units, first = (groups + 7) >> 3, task * per_task
-        rows = min(per_task, argument(args, 2) - first)
-        weight, out = argument(args, 0) + first * row_bytes, out + 4 * first
-        planes = tallies + 8 * TALLY
-        panel = planes + PLANES * PLANE
-        tiles = panel + units * STEP
-        for row in range(0, rows, ROWS):
-            tile = tiles + row // ROWS * units * unit_bytes
-            unpack_tile(fmt, weight + row * row_bytes, row_bytes, rows - row, groups, tile, planes)
-        for t in range(0, n, COLUMNS):
-            pack_panel(fmt, argument(args, 4) + t * units * X_UNIT, n - t, units, panel)
-            for row in range(0, rows, ROWS):
-                _multiply_panel(fmt, tiles + row // ROWS * units * unit_bytes, panel, groups, tallies)
-                here, added = out + t * out_bytes + 4 * row, 0 if bias == 0 else bias + 4 * (first + row)
-                _finish(tallies, min(COLUMNS, n - t), min(ROWS, rows - row), here, out_bytes, added)
+        row_bytes, groups = argument(args, 1), argument(args, 3) >> 5
+        per_task, batch = argument(args, 9), argument(args, 12)
+        row, end = task * per_task, min(argument(args, 2), (task + 1) * per_task)
+        while row < end:
+            weight, bias = argument(args, 0) + row * row_bytes, argument(args, 8)
+            _multiply_batch(
+                fmt,
+                (weight, row_bytes, min(batch, end - row), groups),
+                (argument(args, 4), argument(args, 5)),
+                (argument(args, 6) + 4 * row, argument(args, 7), 0 if bias == 0 else bias + 4 * row),
+                argument(args, 10) + thread * argument(args, 11),
+            )
+            row += batch
 
     return Kernel(multiply_rows, f"{fmt.name} many rows")

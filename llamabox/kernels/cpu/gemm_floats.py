@@ -3,11 +3,13 @@
 The arithmetic of floats.py, so a row gives the same bits alone: 16 partial sums, added up in simd.sum_f32's order, then
 the values left over, then the bias. CPUs with shorter vectors take the first 8 of the 16 sums, then the others.
 
-A task's weights are read where they are, for one panel of columns after the other: the second-level cache keeps them.
+Weights are read where they are, a batch of rows for one panel of columns after the other: the second-level cache keeps
+them.
 The first keeps PIECE values of a panel.
 
 args: 0 weight, 1 bytes a weight row, 2 weight rows, 3 values a row, 4 rows of x (f32), 5 their number, 6 out,
-      7 bytes an out row, 8 bias or 0, 9 weight rows a task, 10 scratch, 11 bytes of scratch a thread
+      7 bytes an out row, 8 bias or 0, 9 weight rows a task, 10 scratch, 11 bytes of scratch a thread,
+      12 weight rows read for one panel after the other
 """
 
 from numba import types
@@ -26,6 +28,7 @@ from llamabox.kernels.cpu.simd import (
     load_f32x8,
     load_f32x16,
     low_halves,
+    prefetch,
     shuffler,
     splat_f32x8,
     store,
@@ -35,7 +38,7 @@ ROWS = 4  # weight rows in a block
 COLUMNS = 4 if FEATURES.avx512 else 2
 LANES = 16 if FEATURES.avx512 else 8
 PIECE = 1024  # values of a row
-TASK_ROWS, TASK_BYTES = 64, 256 << 10  # weights in a task
+BATCH_ROWS, BATCH_BYTES = 64, 256 << 10  # weights read for one panel after the other
 SUMS = 64 * ROWS  # bytes of the sums of a column
 BLOCK = COLUMNS * SUMS
 
@@ -53,6 +56,11 @@ _load_weights = sixteen if FEATURES.avx512 else _eight
 @inline
 def _block_weights(fmt, rows, at):
     p, q, r, s = rows
+    ahead = at + ROWS * (q - p)  # the next 4 rows
+    prefetch(p + ahead)
+    prefetch(q + ahead)
+    prefetch(r + ahead)
+    prefetch(s + ahead)
     return (
         _load_weights(fmt, p + at),
         _load_weights(fmt, q + at),
@@ -176,28 +184,41 @@ def _multiply_panel(fmt, weight, row_bytes, rows, x, columns, width, sums):
             _add_columns(fmt, block, x + 4 * k, 4 * width, columns, steps, sums + row // ROWS * BLOCK)
 
 
-def task_size(row_bytes: int, n_out: int, threads: int) -> tuple[int, int]:
-    """Weight rows a task, and the bytes of scratch a thread needs: sums of all of them times a panel."""
-    rows = max(1, min(TASK_ROWS, TASK_BYTES // row_bytes, n_out // (2 * threads)) // ROWS) * ROWS
+def batch_size(row_bytes: int, n_out: int, threads: int) -> tuple[int, int]:
+    """Weight rows to read for one panel after the other, and the bytes of scratch a thread needs: their sums."""
+    rows = max(1, min(BATCH_ROWS, BATCH_BYTES // row_bytes, n_out // (2 * threads)) // ROWS) * ROWS
     return rows, rows // ROWS * BLOCK
+
+
+@called
+def _multiply_batch(fmt, weights, rows_of_x, results, sums):
+    """The results of weight rows that the second-level cache keeps."""
+    (weight, row_bytes, rows, width), (x, n), (out, out_bytes, bias) = weights, rows_of_x, results
+    for t in range(0, n, COLUMNS):
+        xt, columns = x + 4 * t * width, min(COLUMNS, n - t)
+        _multiply_panel(fmt, weight, row_bytes, rows, xt, columns, width, sums)
+        for row in range(0, rows, ROWS):
+            block, added, count = weight + row * row_bytes, 0 if bias == 0 else bias + 4 * row, min(ROWS, rows - row)
+            for c in range(columns):
+                here, y = sums + row // ROWS * BLOCK + c * SUMS, out + (t + c) * out_bytes + 4 * row
+                _finish(fmt, block, row_bytes, here, xt + 4 * c * width, width, y, added, count)
 
 
 def many_rows(fmt: FloatFormat) -> Kernel:
     """The kernel of a type."""
 
     def multiply_rows(args, task, thread):
-        row_bytes, width, n, per_task = argument(args, 1), argument(args, 3), argument(args, 5), argument(args, 9)
-        sums, first = argument(args, 10) + thread * argument(args, 11), task * per_task
-        weight, rows = argument(args, 0) + first * row_bytes, min(per_task, argument(args, 2) - first)
-        for t in range(0, n, COLUMNS):
-            x, columns = argument(args, 4) + 4 * t * width, min(COLUMNS, n - t)
-            _multiply_panel(fmt, weight, row_bytes, rows, x, columns, width, sums)
-            for row in range(0, rows, ROWS):
-                block = weight + row * row_bytes
-                bias = 0 if argument(args, 8) == 0 else argument(args, 8) + 4 * (first + row)
-                out = argument(args, 6) + t * argument(args, 7) + 4 * (first + row)
-                for c in range(columns):
-                    here, y = sums + row // ROWS * BLOCK + c * SUMS, out + c * argument(args, 7)
-                    _finish(fmt, block, row_bytes, here, x + 4 * c * width, width, y, bias, min(ROWS, rows - row))
+        row_bytes, per_task, batch = argument(args, 1), argument(args, 9), argument(args, 12)
+        row, end = task * per_task, min(argument(args, 2), (task + 1) * per_task)
+        while row < end:
+            weight, bias = argument(args, 0) + row * row_bytes, argument(args, 8)
+            _multiply_batch(
+                fmt,
+                (weight, row_bytes, min(batch, end - row), argument(args, 3)),
+                (argument(args, 4), argument(args, 5)),
+                (argument(args, 6) + 4 * row, argument(args, 7), 0 if bias == 0 else bias + 4 * row),
+                argument(args, 10) + thread * argument(args, 11),
+            )
+            row += batch
 
     return Kernel(multiply_rows, f"{fmt.name} many rows")

@@ -9,6 +9,7 @@ from llamabox.kernels.cpu.simd import (
     load_f32x8,
     load_i8x32,
     load_i16x16,
+    prefetch,
     stack_512,
     store,
     transpose8,
@@ -76,20 +77,25 @@ def _spread_row(fmt, p, row):
 
 @called
 def unpack_tile(fmt, weight, row_bytes, rows, groups, tile, planes):
-    """ROWS rows of `groups` groups into a tile; where there are fewer rows, the last one stands for the others too."""
+    """ROWS rows of `groups` groups into a tile; where there are fewer rows, the last one stands for the others too.
+
+    The next tile's rows, which lie behind these, are asked for meanwhile.
+    """
     spare = spare_unit(stack_512())
     for u in range((groups + 7) >> 3):
         for row in range(ROWS):
-            p = whole_unit(fmt, weight + min(row, rows - 1) * row_bytes + u * fmt.unit_bytes, groups - 8 * u, spare)
-            _spread_row(fmt, p, planes + 32 * row)
+            at = weight + min(row, rows - 1) * row_bytes + u * fmt.unit_bytes
+            for line in range(0, fmt.unit_bytes, 64):
+                prefetch(at + ROWS * row_bytes + line)
+            _spread_row(fmt, whole_unit(fmt, at, groups - 8 * u, spare), planes + 32 * row)
         _turn_planes(planes, tile + 8 * u * fmt.stride, fmt.stride, fmt.vectors)
 
 
 @called
-def pack_panel(fmt, x, rows, units, panel):
-    """COLUMNS quantised rows side by side; where there are fewer, the last one stands for the others too."""
+def pack_panel(fmt, x, rows, columns, units, panel):
+    """So many quantised rows side by side; where there are fewer, the last one stands for the others too."""
     for u in range(units):
-        for c in range(COLUMNS):
+        for c in range(columns):
             source, target = x + (min(c, rows - 1) * units + u) * X_UNIT, panel + (u * COLUMNS + c) * PANEL_UNIT
             for i in range(0, 288, 32):
                 store(target + i, load_i8x32(source + i))

@@ -6,7 +6,7 @@ from functools import cache
 import numpy as np
 
 from llamabox.gguf import GGMLType
-from llamabox.kernels.cpu import floats, gemm, gemm_floats, integer
+from llamabox.kernels.cpu import floats, gemm, gemm_floats, gemm_two, integer
 from llamabox.kernels.cpu.activation import quantise
 from llamabox.kernels.cpu.floats import FLOATS
 from llamabox.kernels.cpu.gemm_format import TILE_FORMATS
@@ -18,12 +18,20 @@ from llamabox.kernels.weight import Weight
 TASK_BYTES = 1 << 20  # of weights, at most, in one task of a one-row product: what a thread reads in one go
 SMALL_BYTES = 16 << 10  # not worth another task
 QUANTISE_VALUES = 16384  # in one task
+APART = 32 << 10  # between the scratch of threads: what one CPU prefetches beyond its own, another has to fetch back
+TASKS_A_THREAD = 6  # of a product of many rows, at least, where it has so many batches
 
 
 @cache
 def one_row(name: str) -> Kernel:
     """The one-row kernel of a type's name."""
     return integer.one_row(UNITS[name]) if name in UNITS else floats.one_row(FLOATS[name])
+
+
+@cache
+def two_rows(name: str) -> Kernel:
+    """The kernel of a type's name for two rows."""
+    return gemm_two.two_rows(UNITS[name]) if name in UNITS else many_rows(name)
 
 
 @cache
@@ -37,13 +45,14 @@ class CpuWeight(Weight):
     """A Weight with what its kernels need at hand.
 
     address, row_bytes  of its data, which is C-contiguous
-    one_row, many_rows  addresses of its kernels
+    one_row, two_rows, many_rows  addresses of its kernels
     quantised           whether they multiply by quantised rows
     """
 
     address: int = 0
     row_bytes: int = 0
     one_row: int = 0
+    two_rows: int = 0
     many_rows: int = 0
     quantised: bool = False
 
@@ -58,7 +67,7 @@ def prepare(weight: Weight) -> CpuWeight:
         type, data = GGMLType.F32, data.astype(np.float32)
     name, data = type.name, np.ascontiguousarray(data)
     row_bytes = data.strides[-2] if data.ndim > 1 else data.nbytes
-    kernels = one_row(name).address, many_rows(name).address
+    kernels = one_row(name).address, two_rows(name).address, many_rows(name).address
     return CpuWeight(
         weight.name, type, weight.shape, data, weight.scale, address(data), row_bytes, *kernels, name in UNITS
     )
@@ -96,17 +105,20 @@ def product_job(
     """
     n_out, width = weight.shape[-2:]
     data = weight.address + matrix * n_out * weight.row_bytes
+    few = rows_a_task(n_out, weight.row_bytes, runner.threads)
+    args = (data, weight.row_bytes, n_out, width, x, rows, out, out_bytes, bias)
     if rows == 1:
-        per_task = rows_a_task(n_out, weight.row_bytes, runner.threads)
-        args = (data, weight.row_bytes, n_out, width, x, 1, out, out_bytes, bias, per_task)
-        return Job(weight.one_row, -(-n_out // per_task), args)
+        return Job(weight.one_row, -(-n_out // few), (*args, few))
+    if rows == 2 and weight.quantised:
+        return Job(weight.two_rows, -(-n_out // few), (*args, few))
     if weight.quantised:
-        per_task, size = gemm.task_size(TILE_FORMATS[weight.type.name], n_out, units(width), runner.threads)
+        batch, size = gemm.batch_size(TILE_FORMATS[weight.type.name], n_out, units(width), runner.threads)
     else:
-        per_task, size = gemm_floats.task_size(weight.row_bytes, n_out, runner.threads)
+        batch, size = gemm_floats.batch_size(weight.row_bytes, n_out, runner.threads)
+    per_task = -(-max(1, min(few, n_out // (TASKS_A_THREAD * runner.threads))) // batch) * batch
+    size += APART
     scratch = runner.scratch("products", size * runner.threads)
-    args = (data, weight.row_bytes, n_out, width, x, rows, out, out_bytes, bias, per_task, scratch, size)
-    return Job(weight.many_rows, -(-n_out // per_task), args)
+    return Job(weight.many_rows, -(-n_out // per_task), (*args, per_task, scratch, size, batch))
 
 
 def product_phases(runner: Runner, weights: list, biases: list, x: int, rows: int, outs: list[int]) -> list[list[Job]]:

@@ -37,6 +37,9 @@ class Ops:
         self._threads = (threads, threads if batch is None else batch)
         self._settled: tuple[int, Threads] | None = None  # the thread that called `begin` last, and how it runs
 
+    def enter(self) -> None:
+        """Make this backend's device the calling thread's current one; for those whose libraries have such a state."""
+
     def begin(self, rows: int) -> Threads:
         """A step of so many rows begins, on the calling thread: choose its threads. Returns them."""
         threads = self._threads[rows > 1]

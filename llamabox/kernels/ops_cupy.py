@@ -62,9 +62,12 @@ class CupyOps(Ops):
         self._step: tuple[Step, DeviceStep] | None = None
         self._frequencies: dict[tuple, tuple] = {}
 
-    def begin(self, rows: int) -> Threads:
-        self._device.use()  # of the calling thread
+    def enter(self) -> None:
+        self._device.use()
         self._graphs.stream.use()
+
+    def begin(self, rows: int) -> Threads:
+        self.enter()
         return super().begin(rows)
 
     def run(self, function: Callable, weights: Any, config: Any, tokens: Any, step: Step) -> Any:

@@ -80,11 +80,11 @@ class PlacedOps(Ops):
     def weight(self, tensor: Tensor, scale: Tensor | None = None) -> Any:
         if len(tensor.shape) == 1:
             site = self.sites[self.plan.place(tensor.name)]
-            return Placed(self, site, site.ops.weight(tensor))
+            return Placed(self, site, site.use().weight(tensor))
 
         def build(name: str) -> list[Part]:
             return [
-                Part(self.sites[device], start, end, self.sites[device].ops.weight(_rows(tensor, start, end), scale))
+                Part(self.sites[device], start, end, self.sites[device].use().weight(_rows(tensor, start, end), scale))
                 for device, start, end in self.plan.parts(name, tensor.shape)
             ]
 
@@ -97,19 +97,19 @@ class PlacedOps(Ops):
         return self._call(weight.whole.site, "dense", weight.whole.weight)
 
     def array(self, x: np.ndarray) -> Any:
-        return Placed(self, self.host, self.host.ops.array(x))
+        return Placed(self, self.host, self.host.use().array(x))
 
     def to_numpy(self, x: Any) -> np.ndarray:
-        return x.site.ops.to_numpy(x.array) if isinstance(x, Placed) else np.asarray(x)
+        return x.site.use().to_numpy(x.array) if isinstance(x, Placed) else np.asarray(x)
 
     def kv_cache(self, shapes: list, n_blocks: int, type_k: str = "f16", type_v: str = "f16") -> KVCache:
         return PlacedCache(self, [self.sites[name] for name in self.plan.kv], shapes, n_blocks, type_k, type_v)
 
     def store_rows(self, pool: Any, blocks: np.ndarray, offsets: np.ndarray, rows: np.ndarray) -> None:
-        pool.site.ops.store_rows(pool.array, blocks, offsets, rows)
+        pool.site.use().store_rows(pool.array, blocks, offsets, rows)
 
     def kernel_name(self, weight: Weight) -> str:
-        return ", ".join(f"{part.site.name}: {part.site.ops.kernel_name(part.weight)}" for part in weight.parts)
+        return ", ".join(f"{part.site.name}: {part.site.use().kernel_name(part.weight)}" for part in weight.parts)
 
     # ---- rows and matrices ------------------------------------------------------------------------------------------
 
@@ -131,7 +131,7 @@ class PlacedOps(Ops):
             site = weights[0].parts[0].site
             parts = [weight.parts[0].weight for weight in weights]
             given = x.on(site), parts, [None if b is None else b.on(site) for b in biases]
-            return [Placed(self, site, y) for y in site.ops.linear_many(*given)]
+            return [Placed(self, site, y) for y in site.use().linear_many(*given)]
         return [self._split(x, weight, bias) for weight, bias in zip(weights, biases, strict=True)]
 
     def linear_experts(self, x: Any, weight: Weight, ids: Any) -> Any:
@@ -145,19 +145,19 @@ class PlacedOps(Ops):
         if places[0] != places[1]:
             return super().ffn_gated(x, gate, up, kind)
         pairs = zip(gate.parts, up.parts, strict=True)
-        return self._join([(g.site, g.site.ops.ffn_gated(x.on(g.site), g.weight, u.weight, kind)) for g, u in pairs])
+        return self._join([(g.site, g.site.use().ffn_gated(x.on(g.site), g.weight, u.weight, kind)) for g, u in pairs])
 
     def _split(self, x: Any, weight: Weight, bias: Any) -> Placed:
         """A product whose rows are on several devices, joined."""
-        y = self._join([(p.site, p.site.ops.linear(x.on(p.site), p.weight)) for p in weight.parts])
+        y = self._join([(p.site, p.site.use().linear(x.on(p.site), p.weight)) for p in weight.parts])
         return y if bias is None else y + bias
 
     def _join(self, results: list[tuple[Site, Any]]) -> Placed:
         """Parts of the last axis side by side, on the device of the layer."""
         if len(results) == 1:
             return Placed(self, *results[0])
-        whole = np.concatenate([site.ops.to_numpy(y) for site, y in results], axis=-1)
-        return Placed(self, self.here, self.here.ops.array(whole))
+        whole = np.concatenate([site.use().to_numpy(y) for site, y in results], axis=-1)
+        return Placed(self, self.here, self.here.use().array(whole))
 
     # ---- norms and element-wise -------------------------------------------------------------------------------------
 
@@ -212,19 +212,19 @@ class PlacedOps(Ops):
 
     def rope_angles(self, pos: np.ndarray, rope: Rope, factors: Any = None) -> tuple:
         divisors = None if factors is None else factors.on(self.host)
-        return tuple(Placed(self, self.host, a) for a in self.host.ops.rope_angles(pos, rope, divisors))
+        return tuple(Placed(self, self.host, a) for a in self.host.use().rope_angles(pos, rope, divisors))
 
     def attention_temperature(self, pos: np.ndarray, scale: float, period: int) -> Any:
-        return Placed(self, self.host, self.host.ops.attention_temperature(pos, scale, period))
+        return Placed(self, self.host, self.host.use().attention_temperature(pos, scale, period))
 
     def rope(self, x: Any, angles: tuple, neox: bool) -> Any:
         site = self._near(x)
-        return Placed(self, site, site.ops.rope(x.on(site), tuple(a.on(site) for a in angles), neox))
+        return Placed(self, site, site.use().rope(x.on(site), tuple(a.on(site) for a in angles), neox))
 
     def move_cells(self, kv: Any, sources: Any, targets: Any, deltas: Any, ropes: list) -> None:
         for site, cache, layers in kv.shares:
             turns = [ropes[i] if ropes[i] is None else (ropes[i][0], _factors(ropes[i][1], site)) for i in layers]
-            site.ops.move_cells(cache, sources, targets, deltas, turns)
+            site.use().move_cells(cache, sources, targets, deltas, turns)
 
     def attend(
         self,
@@ -269,7 +269,7 @@ class PlacedOps(Ops):
     def _call(self, site: Site, op: str, *args: Any, **kwargs: Any) -> Placed:
         """An op with one result on a device, where its placed arguments are moved."""
         given = [x.on(site) if isinstance(x, Placed) else x for x in args]
-        return Placed(self, site, getattr(site.ops, op)(*given, **kwargs))
+        return Placed(self, site, getattr(site.use(), op)(*given, **kwargs))
 
 
 def _factors(factors: Any, site: Site) -> Any:

@@ -17,6 +17,11 @@ class Site:
     name: str
     ops: Ops
 
+    def use(self) -> Ops:
+        """Its backend, with the device made the calling thread's current one."""
+        self.ops.enter()
+        return self.ops
+
 
 class Pass(Protocol):
     """What knows the device that a pass has come to."""
@@ -42,16 +47,18 @@ class Placed:
         if site.ops is self.site.ops:
             return self.array
         if site.name not in self._copies:
-            self._copies[site.name] = site.ops.array(self.site.ops.to_numpy(self.array))
+            values = self.site.use().to_numpy(self.array)
+            self._copies[site.name] = site.use().array(values)
         return self._copies[site.name]
 
     def is_on(self, site: Site) -> bool:
         """Whether the device has the array already."""
         return site.ops is self.site.ops or site.name in self._copies
 
-    def like(self, array: Any) -> "Placed":
-        """Another array on the same device."""
-        return Placed(self.run, self.site, array)
+    def _made(self, make: Callable[[Any], Any]) -> "Placed":
+        """What the device makes of the array."""
+        self.site.use()
+        return Placed(self.run, self.site, make(self.array))
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -77,23 +84,25 @@ class Placed:
         return len(self.array)
 
     def reshape(self, *shape: Any) -> "Placed":
-        return self.like(self.array.reshape(*shape))
+        return self._made(lambda x: x.reshape(*shape))
 
     def transpose(self, *axes: Any) -> "Placed":
-        return self.like(self.array.transpose(*axes))
+        return self._made(lambda x: x.transpose(*axes))
 
     def __neg__(self) -> "Placed":
-        return self.like(-self.array)
+        return self._made(operator.neg)
 
     def __getitem__(self, index: Any) -> "Placed":
-        return self.like(self.array[index])
+        return self._made(lambda x: x[index])
 
     def __setitem__(self, index: Any, x: Any) -> None:
-        self.array[index] = on(x, self.site)
+        x = on(x, self.site)
+        self.site.use()
+        self.array[index] = x
         self._copies.clear()
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
-        return np.asarray(self.site.ops.to_numpy(self.array), dtype)
+        return np.asarray(self.site.use().to_numpy(self.array), dtype)
 
     __array_ufunc__ = None  # so that `np.float32(2) * x` comes here
 
@@ -101,10 +110,13 @@ class Placed:
         apart = isinstance(other, Placed) and other.site.ops is not self.site.ops
         site = self.run.here if apart else self.site
         a, b = self.on(site), on(other, site)
+        site.use()
         return Placed(self.run, site, function(b, a) if swapped else function(a, b))
 
     def _change(self, other: Any, function: Callable) -> "Placed":
-        self.array = function(self.array, on(other, self.site))
+        other = on(other, self.site)
+        self.site.use()
+        self.array = function(self.array, other)
         self._copies.clear()
         return self
 
@@ -140,4 +152,4 @@ def on(x: Any, site: Site) -> Any:
     """An argument as a device's ops take it: placed arrays, and host arrays that stand in arithmetic, moved there."""
     if isinstance(x, Placed):
         return x.on(site)
-    return site.ops.array(x) if isinstance(x, np.ndarray) and x.ndim > 0 else x
+    return site.use().array(x) if isinstance(x, np.ndarray) and x.ndim > 0 else x

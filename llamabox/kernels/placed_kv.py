@@ -25,7 +25,7 @@ class PlacedCache(KVCache):
             layers[site.name].append(i)
         by_name = {site.name: site for site in sites}
         self.shares = [
-            (by_name[name], by_name[name].ops.kv_cache([shapes[i] for i in held], n_blocks, type_k, type_v), held)
+            (by_name[name], by_name[name].use().kv_cache([shapes[i] for i in held], n_blocks, type_k, type_v), held)
             for name, held in layers.items()
         ]
         self.caches: dict[str, Any] = {site.name: cache for site, cache, _ in self.shares}
@@ -36,5 +36,6 @@ class PlacedCache(KVCache):
         return ", ".join(f"{site.name} {cache.describe()}" for site, cache, _ in self.shares)
 
     def copy_block(self, source: int, target: int) -> None:
-        for _, cache, _ in self.shares:
+        for site, cache, _ in self.shares:
+            site.use()
             cache.copy_block(source, target)

@@ -1,4 +1,7 @@
-"""Backends that stand for GPUs: their arrays know their device, and whoever mixes them with another's is told so."""
+"""Backends that stand for GPUs: their arrays know their device, and whoever mixes them with another's is told so.
+
+As CUDA does, they have a current device, on which everything happens; whoever forgets to choose it is told too.
+"""
 
 import operator
 from dataclasses import dataclass, replace
@@ -14,6 +17,14 @@ HOST_ARRAYS = ("embed", "take_rows", "rope_angles", "attention_temperature")  # 
 
 class Crossing(AssertionError):
     """An array of one device in the hands of another."""
+
+
+current = [""]  # the device of the calling thread
+
+
+def check_current(device):
+    if current[0] != device:
+        raise Crossing(f"{device} is used while {current[0]} is current")
 
 
 class FarArray:
@@ -35,6 +46,7 @@ class FarArray:
         return len(self.values)
 
     def reshape(self, *shape):
+        check_current(self.device)
         return FarArray(self.device, self.values.reshape(*shape))
 
     def transpose(self, *axes):
@@ -44,12 +56,14 @@ class FarArray:
         return FarArray(self.device, self.values.view(dtype))
 
     def __getitem__(self, index):
+        check_current(self.device)
         return FarArray(self.device, self.values[index])
 
     def __setitem__(self, index, x):
         self.values[index] = self._own(x)
 
     def _own(self, x):
+        check_current(self.device)
         if isinstance(x, FarArray):
             if x.device != self.device:
                 raise Crossing(f"an array of {x.device} meets one of {self.device}")
@@ -86,6 +100,7 @@ class FarCache(KVCache):
     device, inner = "", None
 
     def copy_block(self, source, target):
+        check_current(self.device)
         self.inner.copy_block(source, target)
 
 
@@ -98,16 +113,22 @@ class FencedOps(Ops):
         super().__init__()
         self.device, self.inner, self.moved = device, inner(Threads(threads)), 0
 
+    def enter(self):
+        current[0] = self.device
+
     def begin(self, rows):
+        self.enter()
         return self.inner.begin(rows)
 
     def weight(self, tensor, scale=None):
+        check_current(self.device)
         made = self.inner.weight(tensor, scale)
         if not isinstance(made, Weight):
             return FarArray(self.device, made)
         return FarWeight(made.name, made.type, made.shape, None, None, self.device, made)
 
     def array(self, x):
+        check_current(self.device)
         assert type(x) is np.ndarray, f"{self.device} is given {type(x).__name__}"
         self.moved += 1
         return FarArray(self.device, self.inner.array(x).copy())
@@ -137,6 +158,7 @@ class FencedOps(Ops):
         return replace(step, kv=step.kv.inner)
 
     def _own(self, x, op):
+        check_current(self.device)
         if isinstance(x, list | tuple):
             return type(x)(self._own(item, op) for item in x)
         if isinstance(x, FarArray | FarWeight):

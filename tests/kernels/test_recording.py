@@ -11,7 +11,18 @@ from llamabox.kernels.nodes import Tape
 from llamabox.kernels.recording import RecordingOps
 from llamabox.kernels.traced import RecordError, Traced
 
-OUTSIDE = ("weight", "array", "to_numpy", "kv_cache", "kernel_name", "begin", "move_cells", "store_rows", "run")
+OUTSIDE = (
+    "weight",
+    "array",
+    "to_numpy",
+    "kv_cache",
+    "kernel_name",
+    "enter",
+    "begin",
+    "move_cells",
+    "store_rows",
+    "run",
+)
 
 
 def vocabulary():

@@ -72,6 +72,7 @@ __device__ inline u16 float_to_bf16(float x) {
 
 __device__ inline bool is_finite(float x) { return fabsf(x) < INF; }
 
+#ifndef WARP_SUM_AND_MAX  // the emulated grid has its own, with the same order of sums
 __device__ inline float warp_sum(float x) {
     for (int mask = WARP / 2; mask > 0; mask >>= 1) x += shuffle_xor(x, mask);
     return x;
@@ -81,6 +82,7 @@ __device__ inline float warp_max(float x) {
     for (int mask = WARP / 2; mask > 0; mask >>= 1) x = fmaxf(x, shuffle_xor(x, mask));
     return x;
 }
+#endif
 
 // The sum over all threads of a block of at most 1024, given to each of them.
 __device__ inline float block_sum(float x) {

@@ -66,7 +66,6 @@ static int current;
 static jmp_buf scheduler;
 static void (*body)(void*);
 static void* body_args;
-static void (*wait_checks)(void);
 
 static void wait_as(State state) {
     Fiber& fiber = fibers[current];
@@ -82,6 +81,28 @@ static inline float shuffle_xor(float x, int mask) {
     fibers[me].offered[phase] = x;
     wait_as(AT_WARP);
     return fibers[me ^ mask].offered[phase];
+}
+
+// The sum or maximum of a warp, with the pairs that five shuffles would make, for the price of one.
+#define WARP_SUM_AND_MAX
+template <class F> static inline float all_of_warp(float x, F pair) {
+    int me = current, first = me & ~(LANES - 1);
+    int phase = fibers[me].phase++ & 1;
+    fibers[me].offered[phase] = x;
+    wait_as(AT_WARP);
+    float values[LANES];
+    for (int i = 0; i < LANES; i++) values[i] = fibers[first + i].offered[phase];
+    for (int half = LANES / 2; half > 0; half >>= 1)
+        for (int i = 0; i < half; i++) values[i] = pair(values[i], values[i + half]);
+    return values[0];
+}
+
+static inline float warp_sum(float x) {
+    return all_of_warp(x, [](float a, float b) { return a + b; });
+}
+
+static inline float warp_max(float x) {
+    return all_of_warp(x, [](float a, float b) { return fmaxf(a, b); });
 }
 
 static void fiber_main() {

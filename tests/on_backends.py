@@ -1,23 +1,43 @@
 """The backends that tests run on, and ops that take and give NumPy arrays whatever the backend.
 
-torch is one of them wherever the extra `test` is installed, on its CPU device. GPU backends are, where a GPU is.
+torch is one of them wherever the extra `test` is installed, on its CPU device. cupy is, on a GPU where one is;
+elsewhere its kernels run on an emulated grid (kernels/emulated/), in tests that ask for EVERY backend, as it is slow.
 """
 
+import sys
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from llamabox.kernels import BACKENDS, Weight, open_backend
 from llamabox.kernels.backends import PACKAGES
 from llamabox.kernels.devices import devices
 
+sys.path.append(str(Path(__file__).parent / "kernels" / "emulated"))
+import standin  # noqa: E402
+
 TAKE_POSITIONS = ("rope_angles", "attention_temperature")  # ops whose first argument stays on the host
 PRESENT = tuple(name for name in BACKENDS if name not in PACKAGES or name == "torch" or devices(name))
+EMULATED = () if devices("cupy") else ("cupy",)
+EVERY = (*PRESENT, *EMULATED)
+
+
+def here(name: str | None) -> AbstractContextManager:
+    """In it, an emulated backend opens too."""
+    if name not in EMULATED:
+        return nullcontext()
+    if standin.grid.compiler() is None:
+        pytest.skip("no C++ compiler, and no package ziglang")
+    return standin.installed()
 
 
 def open_ops(name: str, threads: int = 2) -> Any:
     """A backend for op tests: itself where its arrays are NumPy's, else a HostOps around it. torch: on the CPU."""
-    ops = open_backend(name, threads, device="CPU" if name == "torch" else None)
+    with here(name):
+        ops = open_backend(name, threads, device="CPU" if name == "torch" else None)
     return ops if name in ("numpy", "cpu") else HostOps(ops)
 
 

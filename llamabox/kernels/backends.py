@@ -10,9 +10,13 @@ from llamabox.kernels.placement import Threads
 BACKENDS = {
     "numpy": "llamabox.kernels.ops:Ops",
     "cpu": "llamabox.kernels.ops_cpu:CpuOps",
+    "cupy": "llamabox.kernels.ops_cupy:CupyOps",
     "torch": "llamabox.kernels.ops_torch:TorchOps",
 }
-PACKAGES = {"torch": "torch"}  # backend -> the package that it needs, also the name of the extra that installs it
+PACKAGES = {  # backend -> (the package that it needs, the extra that installs it)
+    "cupy": ("cupy", "cuda"),
+    "torch": ("torch", "torch"),
+}
 
 
 def open_backend(
@@ -31,10 +35,10 @@ def open_backend(
     """
     if name not in BACKENDS:
         raise BackendError(f"backend: found {name!r}, expected one of {', '.join(BACKENDS)}")
-    package = PACKAGES.get(name)
+    package, extra = PACKAGES.get(name, (None, None))
     if package is not None and find_spec(package) is None:
         raise BackendError(
-            f"backend {name}: the package {package} is not installed, expected it: pip install 'llamabox[{package}]'"
+            f"backend {name}: the package {package} is not installed, expected it: pip install 'llamabox[{extra}]'"
         )
     where = None if package is None and device is None else find_device(device, name)
     module, cls = BACKENDS[name].split(":")

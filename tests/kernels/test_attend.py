@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from on_backends import PRESENT, open_ops
+from on_backends import EVERY, open_ops
 from op_cases import nmse, normal
 
 from llamabox.kernels import BLOCK, KVShape, Rows, make_step, open_backend
@@ -13,7 +13,7 @@ from llamabox.kernels.kv import decode, encode
 BOUND = 1e-10
 
 
-@pytest.fixture(scope="module", params=PRESENT)
+@pytest.fixture(scope="module", params=EVERY)
 def ops(request):
     return open_ops(request.param)
 

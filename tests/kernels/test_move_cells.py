@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from on_backends import PRESENT, cells_like, open_ops
+from on_backends import EVERY, cells_like, open_ops
 from op_cases import nmse, normal
 
 from llamabox.kernels import BLOCK, KVShape, Rope
@@ -18,7 +18,7 @@ ROPES = [
 ]
 
 
-@pytest.fixture(scope="module", params=PRESENT)
+@pytest.fixture(scope="module", params=EVERY)
 def ops(request):
     return open_ops(request.param)
 

@@ -4,15 +4,16 @@ import inspect
 
 import numpy as np
 import pytest
-from on_backends import PRESENT, open_ops
+from on_backends import EVERY, open_ops
 from op_cases import BLOCKS, CASES, FLOATS, matrix, nmse, normal
 
 from llamabox.kernels import Ops, open_backend
 from llamabox.kernels.ops_cpu import CpuOps
+from llamabox.kernels.ops_cupy import CupyOps
 from llamabox.kernels.ops_torch import TorchOps
 
 
-@pytest.fixture(scope="module", params=PRESENT)
+@pytest.fixture(scope="module", params=EVERY)
 def ops(request):
     return open_ops(request.param)
 
@@ -32,7 +33,7 @@ def test_results_are_f32(ops):
         assert y.dtype == np.float32
 
 
-@pytest.mark.parametrize("backend", [CpuOps, TorchOps])
+@pytest.mark.parametrize("backend", [CpuOps, CupyOps, TorchOps])
 @pytest.mark.parametrize("name", [n for n, f in inspect.getmembers(Ops, inspect.isfunction) if not n.startswith("_")])
 def test_signatures_are_those_of_ops(name, backend):
     ours, theirs = (inspect.signature(getattr(cls, name)).parameters.values() for cls in (backend, Ops))

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from on_backends import here
 
 sys.path.append(str(Path(__file__).resolve().parents[2] / "conformance"))
 import logits  # noqa: E402
@@ -27,3 +28,10 @@ def edited(tmp_path):
         return path
 
     return write
+
+
+@pytest.fixture(autouse=True)
+def emulated(request):
+    """A test's parameter `backend` may be one that is emulated here."""
+    with here(request.node.callspec.params.get("backend") if hasattr(request.node, "callspec") else None):
+        yield

@@ -3,7 +3,7 @@
 import logits
 import numpy as np
 import pytest
-from on_backends import PRESENT
+from on_backends import EVERY
 
 from llamabox.kernels import Rows, make_step
 
@@ -26,7 +26,7 @@ def step_tokens(prompts):
     return np.concatenate([np.array(p, np.int32) for p in prompts])
 
 
-@pytest.mark.parametrize("backend", PRESENT)
+@pytest.mark.parametrize("backend", EVERY)
 @pytest.mark.parametrize("name", NAMES)
 def test_sequences_do_not_see_each_other(open_case, name, backend):
     loaded = logits.load(open_case(name), backend).model
@@ -43,7 +43,7 @@ def test_sequences_do_not_see_each_other(open_case, name, backend):
     assert logits.nmse(np.stack(alone), together) <= 1e-11
 
 
-@pytest.mark.parametrize("backend", PRESENT)
+@pytest.mark.parametrize("backend", EVERY)
 @pytest.mark.parametrize("name", NAMES)
 def test_a_chunk_that_wants_no_logits_prepares_the_next(open_case, name, backend):
     loaded = logits.load(open_case(name), backend).model
@@ -68,7 +68,7 @@ ENCODERS = [
 ]
 
 
-@pytest.mark.parametrize("backend", PRESENT)
+@pytest.mark.parametrize("backend", EVERY)
 @pytest.mark.parametrize("name", ENCODERS)
 def test_encoded_sequences_do_not_see_each_other(open_case, name, backend):
     loaded = logits.load(open_case(name), backend).model

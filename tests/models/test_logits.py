@@ -2,10 +2,10 @@
 
 import logits
 import pytest
-from on_backends import PRESENT
+from on_backends import EVERY
 
 
-@pytest.mark.parametrize("backend", PRESENT)
+@pytest.mark.parametrize("backend", EVERY)
 @pytest.mark.parametrize("name", logits.case_names())
 def test_model_equals_llama_cpp(open_case, name, backend):
     case = open_case(name)

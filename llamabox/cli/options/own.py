@@ -11,10 +11,11 @@ OWN = Group(
         Option(
             "backend",
             "--backend NAME",
-            (Choice("cpu", "numpy", "torch"),),
+            (Choice("cpu", "numpy", "cupy", "torch"),),
             default="cpu",
-            help="what computes: cpu (compiled kernels), numpy (the plain reference, slow) or torch (any\n"
-            "GPU that torch knows, or the CPU; needs torch) (default: cpu, or what runs on the device of -dev)",
+            help="what computes: cpu (compiled kernels), numpy (the plain reference, slow), cupy (NVIDIA and AMD\n"
+            "GPUs; needs cupy) or torch (any GPU that torch knows, or the CPU; needs torch) (default: cpu,\n"
+            "or what runs on the device of -dev)",
             env="LLAMABOX_BACKEND",
         ),
         Option(

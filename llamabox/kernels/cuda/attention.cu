@@ -1,9 +1,9 @@
 // Attention over KV blocks, flash style: scores of 32 cells at a time, with a running maximum and sum; all in f32.
 //
-// Compiled for head sizes E and EV of keys and values, and how they are stored, KEY and VALUE: Plain<f16>, Blocks<Q8_0>.
-// A query is a row and a head of the group that shares a key head. A block of threads takes QUERIES of them, of one
-// sequence, and every cell that they see, or one of `splits` parts of those cells, which combine() puts together.
-// Within a tile of 32 cells, first a lane is a cell (scores), then a lane is an element of the value.
+// Compiled for head sizes E and EV of keys and values, and how they are stored, KEY and VALUE: Plain<f16>,
+// Blocks<Q8_0>. A query is a row and a head of the group that shares a key head. A block of threads takes QUERIES of
+// them, of one sequence, and every cell that they see, or one of `splits` parts of those cells, which combine() puts
+// together. Within a tile of 32 cells, first a lane is a cell (scores), then a lane is an element of the value.
 
 #define WARPS 4
 #define CELLS 32
@@ -59,18 +59,18 @@ struct Blocks {
     }
 };
 
-// q (T, H, E) -> out (T, H, EV), or, of several splits, sums (splits, T, H, EV) and states (splits, T, H, 2): maximum and
-// sum of weights.
+// q (T, H, E) -> out (T, H, EV), or, of several splits, sums (splits, T, H, EV) and states (splits, T, H, 2): maximum
+// and sum of weights.
 //   *_block, *_head, *_cell   bytes from a KV block, a head, a cell to the next
 //   tables      block ids (sequences, table_width); null: a sequence's rows attend to each other
 //   chunks      {sequence, first query, number} for each block of threads; a sequence's query is row * group + head
-//   window      0: none;  ahead: how many cells after its own a row sees;  softcap 0: none;  slopes: null, or one a head
+//   window      0: none;  ahead: how many cells after its own a row sees;  softcap 0: none;  slopes: null, or one a
+//   head
 // Grid: chunks, key heads, splits.
-extern "C" __global__ void attend(
-    const float* q, const u8* keys, const u8* values, i64 key_block, i64 key_head, i64 key_cell, i64 value_block,
-    i64 value_head, i64 value_cell, const int* tables, int table_width, const int* chunks, const int* row_start,
-    const int* kv_len, const int* pos, int heads, float scale, float softcap, int window, int ahead, const float* slopes,
-    float* out, float* states, i64 total_rows) {
+extern "C" __global__ void attend(const float* q, const u8* keys, const u8* values, i64 key_block, i64 key_head,
+    i64 key_cell, i64 value_block, i64 value_head, i64 value_cell, const int* tables, int table_width,
+    const int* chunks, const int* row_start, const int* kv_len, const int* pos, int heads, float scale, float softcap,
+    int window, int ahead, const float* slopes, float* out, float* states, i64 total_rows) {
     __shared__ float queries[E * QUERIES];
     __shared__ float tile[CELLS * LONGEST];
     __shared__ float weights[CELLS * QUERIES];
@@ -138,7 +138,8 @@ extern "C" __global__ void attend(
             }
         }
         __syncthreads();  // the keys have been used
-        VALUE::load<EV>(values + block * value_block + head * value_head + origin * value_cell, value_cell, valid, tile, EV);
+        VALUE::load<EV>(
+            values + block * value_block + head * value_head + origin * value_cell, value_cell, valid, tile, EV);
         __syncthreads();
         if (warp * MINE < count) {
             for (int cell = 0; cell < CELLS; cell++) {
@@ -169,8 +170,8 @@ extern "C" __global__ void attend(
     }
 }
 
-// The splits of every row and head put together: sums (splits, pairs, EV), states (splits, pairs, 2) -> out (pairs, EV).
-// One warp a pair of row and head.
+// The splits of every row and head put together: sums (splits, pairs, EV), states (splits, pairs, 2) -> out (pairs,
+// EV). One warp a pair of row and head.
 extern "C" __global__ void combine(const float* sums, const float* states, int splits, i64 pairs, float* out) {
     const i64 pair = thread_index() / WARP;
     if (pair >= pairs) return;

@@ -1,8 +1,8 @@
-// What every kernel uses. Compiled by NVRTC (CUDA), by hipRTC (ROCm) and, in tests, by a C++ compiler with a header that
-// emulates a grid (tests/kernels/emulated/); nothing is included, so that no toolkit has to be installed.
+// What every kernel uses. Compiled by NVRTC (CUDA), by hipRTC (ROCm) and, in tests, by a C++ compiler with a header
+// that emulates a grid (tests/kernels/emulated/); nothing is included, so that no toolkit has to be installed.
 //
-// A warp here is 32 lanes on every device: where the hardware's has 64 it is half of one, shuffles have a width of 32, and
-// nothing relies on lanes running together.
+// A warp here is 32 lanes on every device: where the hardware's has 64 it is half of one, shuffles have a width of 32,
+// and nothing relies on lanes running together.
 
 #define WARP 32
 #define INF __int_as_float(0x7f800000)
@@ -19,13 +19,19 @@ typedef unsigned long long u64;
 #if defined(__HIPCC_RTC__) || defined(__HIP__)
 
 __device__ inline float half_to_float(u16 bits) {
-    union { u16 u; _Float16 h; } both;
+    union {
+        u16 u;
+        _Float16 h;
+    } both;
     both.u = bits;
     return (float)both.h;
 }
 
 __device__ inline u16 float_to_half(float x) {
-    union { u16 u; _Float16 h; } both;
+    union {
+        u16 u;
+        _Float16 h;
+    } both;
     both.h = (_Float16)x;
     return both.u;
 }

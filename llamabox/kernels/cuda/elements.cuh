@@ -1,8 +1,12 @@
 // Plain numbers, eight at a time from an address that is a multiple of 16 bytes.
 
 typedef float f32;
-struct f16 { u16 bits; };
-struct bf16 { u16 bits; };
+struct f16 {
+    u16 bits;
+};
+struct bf16 {
+    u16 bits;
+};
 
 __device__ inline float to_float(f32 x) { return x; }
 __device__ inline float to_float(f16 x) { return half_to_float(x.bits); }

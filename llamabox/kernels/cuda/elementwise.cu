@@ -12,7 +12,8 @@ extern "C" __global__ void rms_norm(const float* x, const float* weight, int wid
 }
 
 // One block a row. weight and bias may be null.
-extern "C" __global__ void layer_norm(const float* x, const float* weight, const float* bias, int width, float eps, float* y) {
+extern "C" __global__ void layer_norm(
+    const float* x, const float* weight, const float* bias, int width, float eps, float* y) {
     i64 start = (i64)blockIdx.x * width;
     float sum = 0.0f, squares = 0.0f;
     for (int k = threadIdx.x; k < width; k += blockDim.x) sum += x[start + k];
@@ -35,19 +36,22 @@ extern "C" __global__ void softmax(const float* x, int width, i64 rows, float* y
     largest = warp_max(largest);
     for (int k = threadIdx.x % WARP; k < width; k += WARP) sum += expf(x[row * width + k] - largest);
     sum = warp_sum(sum);
-    for (int k = threadIdx.x % WARP; k < width; k += WARP) y[row * width + k] = expf(x[row * width + k] - largest) / sum;
+    for (int k = threadIdx.x % WARP; k < width; k += WARP)
+        y[row * width + k] = expf(x[row * width + k] - largest) / sum;
 }
 
 __device__ inline float sigmoid_of(float x) { return 0.5f * tanhf(0.5f * x) + 0.5f; }
 __device__ inline float silu_of(float x) { return x / (1.0f + expf(-x)); }
-__device__ inline float gelu_of(float x) { return 0.5f * x * (1.0f + tanhf(0.7978845608028654f * x * (1.0f + 0.044715f * x * x))); }
+__device__ inline float gelu_of(float x) {
+    return 0.5f * x * (1.0f + tanhf(0.7978845608028654f * x * (1.0f + 0.044715f * x * x)));
+}
 __device__ inline float gelu_erf_of(float x) { return 0.5f * x * (1.0f + erff(x * 0.7071067811865476f)); }
 
 // y = f(x), times `other` unless that is null.
-#define ACTIVATION(f)                                                 \
-    for (i64 n = thread_index(); n < total; n += thread_count()) {    \
-        float value = f(x[n]);                                        \
-        y[n] = other ? value * other[n] : value;                      \
+#define ACTIVATION(f)                                              \
+    for (i64 n = thread_index(); n < total; n += thread_count()) { \
+        float value = f(x[n]);                                     \
+        y[n] = other ? value * other[n] : value;                   \
     }
 
 extern "C" __global__ void silu(const float* x, const float* other, i64 total, float* y) { ACTIVATION(silu_of) }
@@ -61,7 +65,8 @@ extern "C" __global__ void softcap(const float* x, float cap, i64 total, float* 
 }
 
 // cos and sin (rows, pairs) of position * frequency, times magnitude; frequencies in f64, as positions reach far.
-extern "C" __global__ void rope_angles(const int* pos, const double* frequency, float magnitude, int pairs, i64 total, float* cosines, float* sines) {
+extern "C" __global__ void rope_angles(
+    const int* pos, const double* frequency, float magnitude, int pairs, i64 total, float* cosines, float* sines) {
     i64 n = thread_index();
     if (n >= total) return;
     double angle = pos[n / pairs] * frequency[n % pairs];
@@ -71,7 +76,8 @@ extern "C" __global__ void rope_angles(const int* pos, const double* frequency, 
 
 // x (rows, heads, size): the first 2 * pairs values of each head turn, pairs (2i, 2i + 1) or (i, i + pairs).
 // One thread a pair, or a value that stays.
-extern "C" __global__ void rope(const float* x, const float* cosines, const float* sines, int heads, int size, int pairs, int neox, i64 total, float* y) {
+extern "C" __global__ void rope(const float* x, const float* cosines, const float* sines, int heads, int size,
+    int pairs, int neox, i64 total, float* y) {
     i64 n = thread_index();
     if (n >= total) return;
     int per_head = size - pairs;
@@ -121,7 +127,8 @@ extern "C" __global__ void halves_of_rows(const float* x, int width, u16* y, flo
 }
 
 // y (rows, width) = y * scale of the row * factor + bias, in place; factor and bias may be null.
-extern "C" __global__ void finish_rows(float* y, const float* scale, const float* factor, const float* bias, int width, i64 total) {
+extern "C" __global__ void finish_rows(
+    float* y, const float* scale, const float* factor, const float* bias, int width, i64 total) {
     for (i64 n = thread_index(); n < total; n += thread_count()) {
         float value = y[n] * scale[n / width];
         if (factor) value *= factor[0];

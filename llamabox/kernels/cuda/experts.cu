@@ -2,7 +2,8 @@
 
 // ids (total) -> order: pair numbers sorted by expert, stable; tiles {expert, first, count} of up to 8 pairs of one
 // expert, the rest of the n_tiles with count 0. One block; a thread counts for every blockDim.x-th expert.
-extern "C" __global__ void plan_experts(const int* ids, int total, int n_experts, int n_tiles, int* counts, int* tiles, int* order) {
+extern "C" __global__ void plan_experts(
+    const int* ids, int total, int n_experts, int n_tiles, int* counts, int* tiles, int* order) {
     for (int expert = threadIdx.x; expert < n_experts; expert += blockDim.x) {
         int count = 0;
         for (int n = 0; n < total; n++) count += ids[n] == expert;
@@ -29,8 +30,8 @@ extern "C" __global__ void plan_experts(const int* ids, int total, int n_experts
     }
 }
 
-// The indices of the k largest of each row of x (rows, width), largest first; of equals the lower index first, NaN last.
-// One block a row; width is that of a router's output, so every value is compared with every other.
+// The indices of the k largest of each row of x (rows, width), largest first; of equals the lower index first, NaN
+// last. One block a row; width is that of a router's output, so every value is compared with every other.
 extern "C" __global__ void top_k(const float* x, int width, int k, int* y) {
     const float* row = x + (i64)blockIdx.x * width;
     for (int i = threadIdx.x; i < width; i += blockDim.x) {

@@ -14,7 +14,8 @@ __device__ inline void row_products(const ELEMENT* row, int width, const float* 
         for (int r = 0; r < ROWS; r++) {
             const float4* at = (const float4*)(x + index[r] * width + k);
             float4 a = at[0], b = at[1];
-            sum[r] += (w[0] * a.x + w[1] * a.y + w[2] * a.z + w[3] * a.w) + (w[4] * b.x + w[5] * b.y + w[6] * b.z + w[7] * b.w);
+            sum[r] += (w[0] * a.x + w[1] * a.y + w[2] * a.z + w[3] * a.w) +
+                      (w[4] * b.x + w[5] * b.y + w[6] * b.z + w[7] * b.w);
         }
     }
     for (int k = whole + threadIdx.x % WARP; k < width; k += WARP) {
@@ -25,7 +26,8 @@ __device__ inline void row_products(const ELEMENT* row, int width, const float* 
 }
 
 template <int ROWS>
-__device__ inline void multiply(const ELEMENT* w, int outs, int width, const float* x, int rows, const float* factor, const float* bias, float* y) {
+__device__ inline void multiply(
+    const ELEMENT* w, int outs, int width, const float* x, int rows, const float* factor, const float* bias, float* y) {
     int out = blockIdx.x * WARPS + threadIdx.x / WARP, first = blockIdx.y * ROWS;
     if (out >= outs) return;
     i64 index[ROWS];
@@ -39,14 +41,16 @@ __device__ inline void multiply(const ELEMENT* w, int outs, int width, const flo
     }
 }
 
-#define MULTIPLY const ELEMENT *w, int outs, int width, const float *x, int rows, const float *factor, const float *bias, float *y
+#define MULTIPLY \
+    const ELEMENT *w, int outs, int width, const float *x, int rows, const float *factor, const float *bias, float *y
 extern "C" __global__ void multiply_1(MULTIPLY) { multiply<1>(w, outs, width, x, rows, factor, bias, y); }
 extern "C" __global__ void multiply_2(MULTIPLY) { multiply<2>(w, outs, width, x, rows, factor, bias, y); }
 extern "C" __global__ void multiply_4(MULTIPLY) { multiply<4>(w, outs, width, x, rows, factor, bias, y); }
 extern "C" __global__ void multiply_8(MULTIPLY) { multiply<8>(w, outs, width, x, rows, factor, bias, y); }
 
 template <int ROWS>
-__device__ inline void multiply_pairs(const ELEMENT* w, int outs, int width, const float* x, int expert, const int* pairs, int count, int per_row, const float* factor, float* y) {
+__device__ inline void multiply_pairs(const ELEMENT* w, int outs, int width, const float* x, int expert,
+    const int* pairs, int count, int per_row, const float* factor, float* y) {
     int out = blockIdx.x * WARPS + threadIdx.x / WARP;
     if (out >= outs) return;
     i64 index[ROWS];
@@ -54,7 +58,8 @@ __device__ inline void multiply_pairs(const ELEMENT* w, int outs, int width, con
     for (int r = 0; r < ROWS; r++) index[r] = pairs[min(r, count - 1)] / per_row;
     row_products<ROWS>(w + ((i64)expert * outs + out) * width, width, x, index, sum);
     if (threadIdx.x % WARP != 0) return;
-    for (int r = 0; r < ROWS && r < count; r++) y[(i64)pairs[r] * outs + out] = factor ? sum[r] * factor[expert] : sum[r];
+    for (int r = 0; r < ROWS && r < count; r++)
+        y[(i64)pairs[r] * outs + out] = factor ? sum[r] * factor[expert] : sum[r];
 }
 
 #define EXPERTS const ELEMENT *w, int outs, int width, const float *x, int per_row, const float *factor, float *y

@@ -34,7 +34,7 @@ __device__ inline u32 spread_pairs(u32 pairs) {
 __device__ inline void set_scale(Group& g, float scale) { g.scale[0] = g.scale[1] = scale; }
 __device__ inline void set_minimum(Group& g, float minimum) { g.minimum[0] = g.minimum[1] = minimum; }
 
-// ---- blocks of 32 values with one scale -------------------------------------------------------------------------------
+// ---- blocks of 32 values with one scale -----------------------------------------------------------------------------
 
 // Q4_0: 0-1: d, f16;  2-17: nibbles, low halves first
 struct Q4_0 {
@@ -110,7 +110,7 @@ struct Q8_1 {
     }
 };
 
-// ---- K types: 256 values ----------------------------------------------------------------------------------------------
+// ---- K types: 256 values --------------------------------------------------------------------------------------------
 
 // Q8_K: 0-3: d, f32;  4-259: q, int8
 struct Q8_K {
@@ -121,7 +121,8 @@ struct Q8_K {
     }
 };
 
-// Q2_K: 0-15: scale (low) and minimum (high) of 16 values;  16-79: pairs of bits, two runs of 32 bytes;  80: d;  82: dmin
+// Q2_K: 0-15: scale (low) and minimum (high) of 16 values;  16-79: pairs of bits, two runs of 32 bytes;  80: d;  82:
+// dmin
 struct Q2_K {
     LAYOUT(256, 84, 0, 1);
     LOAD {

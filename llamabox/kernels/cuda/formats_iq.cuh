@@ -1,6 +1,6 @@
 // The IQ types with codebooks. The book of the type in use stands before this file as `BOOK`, made by sources.py of
-// gguf/dequant/codebooks.py: an array of u64 (8 values an entry) or u32 (4 values), magnitudes as bytes; those of IQ1 are
-// levels -1, 0, 1 plus 1.
+// gguf/dequant/codebooks.py: an array of u64 (8 values an entry) or u32 (4 values), magnitudes as bytes; those of IQ1
+// are levels -1, 0, 1 plus 1.
 
 // Magnitudes, none of them 0, four a word, with the signs of four bits.
 __device__ inline u32 with_signs(u32 magnitudes, u32 bits) {
@@ -83,7 +83,8 @@ __device__ inline void set_eighths(Group& g, int k, u64 levels, bool negative) {
     g.q[2 * k + 1] = (u32)(levels >> 32) << 3 | shift;
 }
 
-// IQ1_S: 0: d;  2-33: low 8 bits of codes;  34-49: u16 for 32 values: 4 x 3 high bits, 3-bit scale, 1 bit: negative shift
+// IQ1_S: 0: d;  2-33: low 8 bits of codes;  34-49: u16 for 32 values: 4 x 3 high bits, 3-bit scale, 1 bit: negative
+// shift
 struct IQ1_S {
     LAYOUT(256, 50, 9, 0);
     LOAD {

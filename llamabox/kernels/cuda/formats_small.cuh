@@ -27,7 +27,8 @@ struct IQ4_NL {
     }
 };
 
-// IQ4_XS: 0: d;  2-3: high 2 bits of 8 scales;  4-7: their low 4 bits;  8-135: codes, runs of 16 bytes, low halves first
+// IQ4_XS: 0: d;  2-3: high 2 bits of 8 scales;  4-7: their low 4 bits;  8-135: codes, runs of 16 bytes, low halves
+// first
 struct IQ4_XS {
     LAYOUT(256, 136, 0, 0);
     LOAD {

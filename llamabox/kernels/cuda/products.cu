@@ -40,7 +40,8 @@ __device__ inline float group_product(const Group& w, const i8* q, const Quantis
 
 // The products of one weight row with ROWS rows, whole in every lane. index: the rows of x.
 template <int ROWS>
-__device__ inline void row_products(const u8* row, int groups, const i8* q, const Quantised* meta, const i64* index, float* sum) {
+__device__ inline void row_products(
+    const u8* row, int groups, const i8* q, const Quantised* meta, const i64* index, float* sum) {
     for (int r = 0; r < ROWS; r++) sum[r] = 0.0f;
     for (int g = threadIdx.x % WARP; g < groups; g += WARP) {
         Group w;
@@ -56,7 +57,8 @@ __device__ inline void row_products(const u8* row, int groups, const i8* q, cons
 
 // y (rows, outs) = x w' * factor + bias; factor and bias may be null. Grid: outputs / WARPS, rows / ROWS.
 template <int ROWS>
-__device__ inline void multiply(const u8* w, i64 row_bytes, int outs, int groups, const i8* q, const Quantised* meta, int rows, const float* factor, const float* bias, float* y) {
+__device__ inline void multiply(const u8* w, i64 row_bytes, int outs, int groups, const i8* q, const Quantised* meta,
+    int rows, const float* factor, const float* bias, float* y) {
     int out = blockIdx.x * WARPS + threadIdx.x / WARP, first = blockIdx.y * ROWS;
     if (out >= outs) return;
     i64 index[ROWS];
@@ -70,16 +72,27 @@ __device__ inline void multiply(const u8* w, i64 row_bytes, int outs, int groups
     }
 }
 
-#define MULTIPLY const u8 *w, i64 row_bytes, int outs, int groups, const i8 *q, const Quantised *meta, int rows, const float *factor, const float *bias, float *y
-extern "C" __global__ void multiply_1(MULTIPLY) { multiply<1>(w, row_bytes, outs, groups, q, meta, rows, factor, bias, y); }
-extern "C" __global__ void multiply_2(MULTIPLY) { multiply<2>(w, row_bytes, outs, groups, q, meta, rows, factor, bias, y); }
-extern "C" __global__ void multiply_4(MULTIPLY) { multiply<4>(w, row_bytes, outs, groups, q, meta, rows, factor, bias, y); }
-extern "C" __global__ void multiply_8(MULTIPLY) { multiply<8>(w, row_bytes, outs, groups, q, meta, rows, factor, bias, y); }
+#define MULTIPLY                                                                                    \
+    const u8 *w, i64 row_bytes, int outs, int groups, const i8 *q, const Quantised *meta, int rows, \
+        const float *factor, const float *bias, float *y
+extern "C" __global__ void multiply_1(MULTIPLY) {
+    multiply<1>(w, row_bytes, outs, groups, q, meta, rows, factor, bias, y);
+}
+extern "C" __global__ void multiply_2(MULTIPLY) {
+    multiply<2>(w, row_bytes, outs, groups, q, meta, rows, factor, bias, y);
+}
+extern "C" __global__ void multiply_4(MULTIPLY) {
+    multiply<4>(w, row_bytes, outs, groups, q, meta, rows, factor, bias, y);
+}
+extern "C" __global__ void multiply_8(MULTIPLY) {
+    multiply<8>(w, row_bytes, outs, groups, q, meta, rows, factor, bias, y);
+}
 
 // Experts. Pair n is row n / per_row of x with expert ids[n]; y (pairs, outs). factor: null, or one an expert.
 // A tile of the plan (experts.cu) is {expert, first, count}: up to 8 pairs order[first] .. of one expert, or count 0.
 template <int ROWS>
-__device__ inline void multiply_pairs(const u8* w, i64 row_bytes, int outs, int groups, const i8* q, const Quantised* meta, int expert, const int* pairs, int count, int per_row, const float* factor, float* y) {
+__device__ inline void multiply_pairs(const u8* w, i64 row_bytes, int outs, int groups, const i8* q,
+    const Quantised* meta, int expert, const int* pairs, int count, int per_row, const float* factor, float* y) {
     int out = blockIdx.x * WARPS + threadIdx.x / WARP;
     if (out >= outs) return;
     i64 index[ROWS];
@@ -87,10 +100,13 @@ __device__ inline void multiply_pairs(const u8* w, i64 row_bytes, int outs, int 
     for (int r = 0; r < ROWS; r++) index[r] = pairs[min(r, count - 1)] / per_row;
     row_products<ROWS>(w + ((i64)expert * outs + out) * row_bytes, groups, q, meta, index, sum);
     if (threadIdx.x % WARP != 0) return;
-    for (int r = 0; r < ROWS && r < count; r++) y[(i64)pairs[r] * outs + out] = factor ? sum[r] * factor[expert] : sum[r];
+    for (int r = 0; r < ROWS && r < count; r++)
+        y[(i64)pairs[r] * outs + out] = factor ? sum[r] * factor[expert] : sum[r];
 }
 
-#define EXPERTS const u8 *w, i64 row_bytes, int outs, int groups, const i8 *q, const Quantised *meta, int per_row, const float *factor, float *y
+#define EXPERTS                                                                                        \
+    const u8 *w, i64 row_bytes, int outs, int groups, const i8 *q, const Quantised *meta, int per_row, \
+        const float *factor, float *y
 extern "C" __global__ void multiply_experts(EXPERTS, const int* ids) {
     int pair = blockIdx.y;
     multiply_pairs<1>(w, row_bytes, outs, groups, q, meta, ids[pair], &pair, 1, per_row, factor, y);

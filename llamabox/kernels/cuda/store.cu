@@ -110,18 +110,19 @@ struct PackIQ4_NL {
             float q = iq4_level(code), weighted = x[k] * x[k] * q;
             above += weighted * x[k];
             below += weighted * q;
-            if (k < 16) p[2 + k] = (u8)code;
-            else p[k - 14] |= (u8)(code << 4);
+            if (k < 16)
+                p[2 + k] = (u8)code;
+            else
+                p[k - 14] |= (u8)(code << 4);
         }
         put_half(p, tiny || below == 0.0f ? 0.0f : above / below);
     }
 };
 
-// x f32 (rows, heads, size) -> the pool, at the cells of the rows; head, cell: bytes from one to the next; a KV block has
-// 32 cells. One thread packs VALUES values; a block of values with one that is not finite gets a scale of NaN.
-extern "C" __global__ void store_rows(
-    const float* x, int heads, int size, i64 total, const int* pos, const int* seq, const int* tables, int table_width,
-    u8* pool, i64 block_bytes, i64 head_bytes, i64 cell_bytes) {
+// x f32 (rows, heads, size) -> the pool, at the cells of the rows; head, cell: bytes from one to the next; a KV block
+// has 32 cells. One thread packs VALUES values; a block of values with one that is not finite gets a scale of NaN.
+extern "C" __global__ void store_rows(const float* x, int heads, int size, i64 total, const int* pos, const int* seq,
+    const int* tables, int table_width, u8* pool, i64 block_bytes, i64 head_bytes, i64 cell_bytes) {
     i64 n = thread_index();
     if (n >= total) return;
     int per_row = size / STORE::VALUES, k = (int)(n % per_row);

@@ -1,6 +1,7 @@
-// The CUDA that the kernels use, for a C++ compiler: a grid's blocks run one after another, a block's threads as fibers.
-// A fiber runs until it waits: at __syncthreads for its block, at a shuffle for its warp. What would hang a GPU, a barrier
-// that some threads of a block never reach, or a shuffle without some lanes of its warp, ends the launch with an error.
+// The CUDA that the kernels use, for a C++ compiler: a grid's blocks run one after another, a block's threads as
+// fibers. A fiber runs until it waits: at __syncthreads for its block, at a shuffle for its warp. What would hang a
+// GPU, a barrier that some threads of a block never reach, or a shuffle without some lanes of its warp, ends the launch
+// with an error.
 
 #include <math.h>
 #include <setjmp.h>
@@ -13,15 +14,29 @@
 #define __shared__ static
 #define __restrict__
 
-struct Index { unsigned x, y, z; };
-struct int4 { int x, y, z, w; };
-struct float4 { float x, y, z, w; };
+struct Index {
+    unsigned x, y, z;
+};
+struct int4 {
+    int x, y, z, w;
+};
+struct float4 {
+    float x, y, z, w;
+};
 static Index threadIdx, blockIdx, blockDim, gridDim;
 
 static inline int min(int a, int b) { return a < b ? a : b; }
 static inline int max(int a, int b) { return a > b ? a : b; }
-static inline float __int_as_float(int i) { float f; memcpy(&f, &i, 4); return f; }
-static inline int __float_as_int(float f) { int i; memcpy(&i, &f, 4); return i; }
+static inline float __int_as_float(int i) {
+    float f;
+    memcpy(&f, &i, 4);
+    return f;
+}
+static inline int __float_as_int(float f) {
+    int i;
+    memcpy(&i, &f, 4);
+    return i;
+}
 static inline int __popc(unsigned x) { return __builtin_popcount(x); }
 
 static inline unsigned __byte_perm(unsigned a, unsigned b, unsigned selectors) {
@@ -33,7 +48,8 @@ static inline unsigned __byte_perm(unsigned a, unsigned b, unsigned selectors) {
 
 static inline float half_to_float(uint16_t h) {
     int exponent = h >> 10 & 31, mantissa = h & 1023;
-    float size = exponent == 31 ? (mantissa ? NAN : INFINITY) : ldexpf(exponent ? mantissa + 1024 : mantissa, (exponent ? exponent : 1) - 25);
+    float size = exponent == 31 ? (mantissa ? NAN : INFINITY)
+                                : ldexpf(exponent ? mantissa + 1024 : mantissa, (exponent ? exponent : 1) - 25);
     return h >> 15 ? -size : size;
 }
 
@@ -43,11 +59,12 @@ static inline uint16_t float_to_half(float x) {
     if (size != size) return sign | 0x7e00;
     if (size >= 65520.0f) return sign | 0x7c00;
     int exponent = size < 6.103515625e-05f ? -14 : (__float_as_int(size) >> 23) - 127;
-    int rounded = (int)rintf(ldexpf(size, 10 - exponent));  // to nearest even; 1024 .. 2048, below for subnormal numbers
+    int rounded =
+        (int)rintf(ldexpf(size, 10 - exponent));  // to nearest even; 1024 .. 2048, below for subnormal numbers
     return sign | (uint16_t)(rounded + ((exponent + 14) << 10));
 }
 
-// ---- fibers -----------------------------------------------------------------------------------------------------------
+// ---- fibers ---------------------------------------------------------------------------------------------------------
 
 enum State { READY, AT_BARRIER, AT_WARP, DONE };
 enum { MOST = 1024, STACK = 1 << 16, LANES = 32 };
@@ -85,7 +102,8 @@ static inline float shuffle_xor(float x, int mask) {
 
 // The sum or maximum of a warp, with the pairs that five shuffles would make, for the price of one.
 #define WARP_SUM_AND_MAX
-template <class F> static inline float all_of_warp(float x, F pair) {
+template <class F>
+static inline float all_of_warp(float x, F pair) {
     int me = current, first = me & ~(LANES - 1);
     int phase = fibers[me].phase++ & 1;
     fibers[me].offered[phase] = x;
@@ -166,26 +184,38 @@ static int run_block(int threads) {
     }
 }
 
-template <class F, class... Args> struct Call;
-template <int... I> struct Indices {};
-template <int N, int... I> struct Count : Count<N - 1, N - 1, I...> {};
-template <int... I> struct Count<0, I...> { typedef Indices<I...> type; };
+template <class F, class... Args>
+struct Call;
+template <int... I>
+struct Indices {};
+template <int N, int... I>
+struct Count : Count<N - 1, N - 1, I...> {};
+template <int... I>
+struct Count<0, I...> {
+    typedef Indices<I...> type;
+};
 
-template <class... A> struct Bound {
+template <class... A>
+struct Bound {
     void (*kernel)(A...);
     void** args;
-    template <int... I> void call(Indices<I...>) { kernel(*(A*)args[I]...); }
+    template <int... I>
+    void call(Indices<I...>) {
+        kernel(*(A*)args[I]...);
+    }
     static void run(void* self) { ((Bound*)self)->call(typename Count<sizeof...(A)>::type()); }
 };
 
 // Sizes of the kernel's arguments -> sizes; their number.
-template <class... A> int describe(void (*)(A...), int* sizes) {
+template <class... A>
+int describe(void (*)(A...), int* sizes) {
     int all[] = {(int)sizeof(A)...};
     for (int i = 0; i < (int)sizeof...(A); i++) sizes[i] = all[i];
     return sizeof...(A);
 }
 
-template <class... A> int launch(void (*kernel)(A...), void** args, const unsigned* grid, unsigned threads, char* memory) {
+template <class... A>
+int launch(void (*kernel)(A...), void** args, const unsigned* grid, unsigned threads, char* memory) {
     Bound<A...> bound = {kernel, args};
     if (threads > MOST || threads % LANES) return 2;
     stacks = memory;

@@ -12,7 +12,7 @@ from op_cases import BLOCKS, FLOATS, matrix, nmse, normal, values_of
 from llamabox.gguf import GGMLType
 from llamabox.kernels import open_backend
 
-BATCHES = (2, 3, 5, 8, 16, 17, 33, 200)
+BATCHES = (2, 3, 4, 5, 8, 16, 17, 33, 200)
 ROWS = (*range(17), 31, 32, 197, 198, 199)  # those that are also multiplied alone
 WIDTHS = (32, 288, 896, 4864)
 OUT = 70  # weight rows: neither whole tiles nor whole tasks

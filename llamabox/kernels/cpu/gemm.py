@@ -16,7 +16,7 @@ from llamabox.kernels.cpu.gemm_format import PANEL_UNIT, TileFormat
 from llamabox.kernels.cpu.gemm_lanes import COLUMNS, ROWS, VECTOR, load_bytes, load_floats, repeat_float, splat_float
 from llamabox.kernels.cpu.gemm_pack import PLANE, PLANES, called, pack_panel, unpack_tile
 from llamabox.kernels.cpu.program import Kernel, argument
-from llamabox.kernels.cpu.simd import fma, inline, load_f32, store, to_f32
+from llamabox.kernels.cpu.simd import fma, inline, load_f32, prefetch, store, to_f32
 from llamabox.kernels.cpu.unit import X_UNIT
 
 PIECE = 8  # units
@@ -105,13 +105,18 @@ def _add_eight_columns(fmt, tally, tile, x, units):
 
 
 @called
-def _multiply_panel(fmt, tile, panel, columns, groups, tallies):
-    """The 8 accumulators of every column for a tile times a panel of 4 or 8."""
+def _multiply_panel(fmt, tile, panel, columns, groups, tallies, ahead, share):
+    """The 8 accumulators of every column for a tile times a panel of 4 or 8. Meanwhile the memory at `ahead` is asked
+    for, `share` bytes at a time.
+    """
     for i in range(8 * COLUMNS):
         store(tallies + i * VECTOR, splat_float(0.0))
     for first in range(0, (groups + 7) >> 3, PIECE):
         for j in range(min(8, groups)):
             units = min(PIECE, ((groups - j + 7) >> 3) - first)
+            for line in range(0, share, 64):
+                prefetch(ahead + line)
+            ahead += share
             group, x = tile + (8 * first + j) * fmt.stride, panel + first * STEP + 4 * j
             if columns == 4:
                 _add_four_columns(fmt, tallies + j * TALLY, group, x, units)
@@ -154,11 +159,13 @@ def _multiply_batch(fmt, weights, rows_of_x, results, scratch):
         unpack_tile(
             fmt, weight + row * row_bytes, row_bytes, rows - row, groups, tiles + row // ROWS * tile_bytes, planes
         )
+    share = 2 * row_bytes // ((units + PIECE - 1) // PIECE)  # of the next batch's rows
     for t in range(0, n, COLUMNS):
         columns = 4 if n - t <= 4 else COLUMNS
         pack_panel(fmt, x + t * units * X_UNIT, n - t, columns, units, panel)
         for row in range(0, rows, ROWS):
-            _multiply_panel(fmt, tiles + row // ROWS * tile_bytes, panel, columns, groups, scratch)
+            tile, ahead = tiles + row // ROWS * tile_bytes, weight + (rows + row) * row_bytes
+            _multiply_panel(fmt, tile, panel, columns, groups, scratch, ahead, share if t == 0 else 0)
             here, added = out + t * out_bytes + 4 * row, 0 if bias == 0 else bias + 4 * row
             _finish(scratch, min(COLUMNS, n - t), min(ROWS, rows - row), here, out_bytes, added)
 

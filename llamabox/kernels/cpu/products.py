@@ -6,7 +6,7 @@ from functools import cache
 import numpy as np
 
 from llamabox.gguf import GGMLType
-from llamabox.kernels.cpu import floats, gemm, gemm_floats, gemm_two, integer
+from llamabox.kernels.cpu import floats, gemm, gemm_few, gemm_floats, integer
 from llamabox.kernels.cpu.activation import quantise
 from llamabox.kernels.cpu.floats import FLOATS
 from llamabox.kernels.cpu.gemm_format import TILE_FORMATS
@@ -31,7 +31,13 @@ def one_row(name: str) -> Kernel:
 @cache
 def two_rows(name: str) -> Kernel:
     """The kernel of a type's name for two rows."""
-    return gemm_two.two_rows(UNITS[name]) if name in UNITS else many_rows(name)
+    return gemm_few.two_rows(UNITS[name]) if name in UNITS else many_rows(name)
+
+
+@cache
+def four_rows(name: str) -> Kernel:
+    """The kernel of a type's name for three and four rows."""
+    return gemm_few.four_rows(UNITS[name]) if name in UNITS else many_rows(name)
 
 
 @cache
@@ -45,7 +51,7 @@ class CpuWeight(Weight):
     """A Weight with what its kernels need at hand.
 
     address, row_bytes  of its data, which is C-contiguous
-    one_row, two_rows, many_rows  addresses of its kernels
+    one_row, two_rows, four_rows, many_rows  addresses of its kernels
     quantised           whether they multiply by quantised rows
     """
 
@@ -53,6 +59,7 @@ class CpuWeight(Weight):
     row_bytes: int = 0
     one_row: int = 0
     two_rows: int = 0
+    four_rows: int = 0
     many_rows: int = 0
     quantised: bool = False
 
@@ -67,7 +74,7 @@ def prepare(weight: Weight) -> CpuWeight:
         type, data = GGMLType.F32, data.astype(np.float32)
     name, data = type.name, np.ascontiguousarray(data)
     row_bytes = data.strides[-2] if data.ndim > 1 else data.nbytes
-    kernels = one_row(name).address, two_rows(name).address, many_rows(name).address
+    kernels = (kind(name).address for kind in (one_row, two_rows, four_rows, many_rows))
     return CpuWeight(
         weight.name, type, weight.shape, data, weight.scale, address(data), row_bytes, *kernels, name in UNITS
     )
@@ -109,8 +116,8 @@ def product_job(
     args = (data, weight.row_bytes, n_out, width, x, rows, out, out_bytes, bias)
     if rows == 1:
         return Job(weight.one_row, -(-n_out // few), (*args, few))
-    if rows == 2 and weight.quantised:
-        return Job(weight.two_rows, -(-n_out // few), (*args, few))
+    if rows <= 4 and weight.quantised:
+        return Job(weight.two_rows if rows == 2 else weight.four_rows, -(-n_out // few), (*args, few))
     if weight.quantised:
         batch, size = gemm.batch_size(TILE_FORMATS[weight.type.name], n_out, units(width), runner.threads)
     else:

@@ -1,0 +1,85 @@
+"""Block weights times 2 to 4 quantised rows (columns): integer.py's kernel, each unit of the weights unpacked once.
+
+args: 0 weight, 1 bytes a weight row, 2 weight rows, 3 values a row, 4 quantised rows, 5 their number, 6 out,
+      7 bytes an out row, 8 bias or 0, 9 weight rows a task
+"""
+
+from numba import types
+
+from llamabox.kernels.cpu.program import Kernel, argument
+from llamabox.kernels.cpu.simd import (
+    fma,
+    inline,
+    load_f32,
+    load_f32x8,
+    splat_f32x8,
+    stack_512,
+    store,
+    sum_f32,
+    to_f32,
+)
+from llamabox.kernels.cpu.unit import X_UNIT, Unit, spare_unit, whole_unit
+
+
+@inline
+def _add_unit(fmt, acc, p, scales, x):
+    """acc plus the unit at p times that at x. LLVM unpacks the unit once for all columns: nothing is stored between."""
+    acc = fma(to_f32(fmt.sums(fmt, p, x)), scales * load_f32x8(x + 256), acc)
+    return fmt.add_minimum(fmt, acc, p, x)
+
+
+@inline
+def _finish(acc, out, bias):
+    y = sum_f32(acc)
+    store(out, types.float32(y if bias == 0 else y + load_f32(bias)))
+
+
+def two_rows(fmt: Unit) -> Kernel:
+    """The kernel of a type for 2 rows."""
+    unit_bytes = fmt.unit_bytes
+
+    def multiply_two(args, task, thread):
+        weight, row_bytes, rows = argument(args, 0), argument(args, 1), argument(args, 2)
+        groups, out, out_bytes, bias = argument(args, 3) >> 5, argument(args, 6), argument(args, 7), argument(args, 8)
+        per_task, spare = argument(args, 9), spare_unit(stack_512())
+        units = (groups + 7) >> 3
+        for row in range(task * per_task, min(rows, (task + 1) * per_task)):
+            a, b = splat_f32x8(0.0), splat_f32x8(0.0)
+            for u in range(units):
+                p = whole_unit(fmt, weight + row * row_bytes + u * unit_bytes, groups - 8 * u, spare)
+                x, scales = argument(args, 4) + u * X_UNIT, fmt.scales(p)
+                a = _add_unit(fmt, a, p, scales, x)
+                b = _add_unit(fmt, b, p, scales, x + units * X_UNIT)
+            y, added = out + 4 * row, 0 if bias == 0 else bias + 4 * row
+            _finish(a, y, added)
+            _finish(b, y + out_bytes, added)
+
+    return Kernel(multiply_two, f"{fmt.name} two rows")
+
+
+def four_rows(fmt: Unit) -> Kernel:
+    """The kernel of a type for 3 or 4 rows; of 3 the last is multiplied twice."""
+    unit_bytes = fmt.unit_bytes
+
+    def multiply_four(args, task, thread):
+        weight, row_bytes, rows = argument(args, 0), argument(args, 1), argument(args, 2)
+        groups, out, out_bytes, bias = argument(args, 3) >> 5, argument(args, 6), argument(args, 7), argument(args, 8)
+        per_task, spare, last = argument(args, 9), spare_unit(stack_512()), argument(args, 5) - 1
+        units = (groups + 7) >> 3
+        x_bytes = units * X_UNIT
+        for row in range(task * per_task, min(rows, (task + 1) * per_task)):
+            a, b, c, d = splat_f32x8(0.0), splat_f32x8(0.0), splat_f32x8(0.0), splat_f32x8(0.0)
+            for u in range(units):
+                p = whole_unit(fmt, weight + row * row_bytes + u * unit_bytes, groups - 8 * u, spare)
+                x, scales = argument(args, 4) + u * X_UNIT, fmt.scales(p)
+                a = _add_unit(fmt, a, p, scales, x)
+                b = _add_unit(fmt, b, p, scales, x + x_bytes)
+                c = _add_unit(fmt, c, p, scales, x + 2 * x_bytes)
+                d = _add_unit(fmt, d, p, scales, x + last * x_bytes)
+            y, added = out + 4 * row, 0 if bias == 0 else bias + 4 * row
+            _finish(a, y, added)
+            _finish(b, y + out_bytes, added)
+            _finish(c, y + 2 * out_bytes, added)
+            _finish(d, y + last * out_bytes, added)
+
+    return Kernel(multiply_four, f"{fmt.name} four rows")

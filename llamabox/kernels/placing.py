@@ -36,8 +36,6 @@ def place(
     Errors:  PlacementError, BackendError
     """
     gpus = wanted_devices(wanted.devices, backend)
-    if backend == "cupy" and not gpus:
-        raise PlacementError("devices", f"found none, expected a GPU for backend {backend}")
     plan = make_plan(n_layer, wanted, gpus, HOST)
     needed = plan.devices if plan.single is None else (plan.single,)
     kinds = {gpu.name: gpu.backend for gpu in gpus}
@@ -47,7 +45,8 @@ def place(
         if device in running:
             return running[device]
         if device == HOST:
-            return open_backend("cpu" if backend == "cupy" else backend, threads, batch, HOST)
+            beside_gpus = backend == "cupy" and len(gpus) > 0  # without any it refuses the CPU
+            return open_backend("cpu" if beside_gpus else backend, threads, batch, HOST)
         return open_backend(kinds[device], threads, batch, device)
 
     backends = {device: opened(device) for device in needed}

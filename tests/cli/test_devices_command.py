@@ -78,6 +78,17 @@ def test_a_device_of_another_backend_is_an_error(capsys):
     assert capsys.readouterr().err == expected
 
 
+def test_a_backend_of_gpus_does_not_run_on_the_cpu(monkeypatch, capsys):
+    monkeypatch.setattr("llamabox.kernels.backends.find_spec", lambda name: name)
+    assert main(["complete", "--backend", "cupy", "-dev", "none", "x"]) == 2
+    expected = "error: device of backend cupy: found 'CPU', expected one that is present: CUDA0\n"
+    assert capsys.readouterr().err == expected
+    monkeypatch.setattr("llamabox.kernels.backends.find_spec", lambda name: None)
+    monkeypatch.setattr("llamabox.kernels.devices._cupy_devices", lambda: [])
+    assert main(["complete", "--backend", "cupy", "x"]) == 2
+    assert capsys.readouterr().err.startswith("error: backend cupy: the package cupy is not installed")
+
+
 def test_a_package_that_is_missing_is_named(monkeypatch, capsys):
     monkeypatch.setattr("llamabox.kernels.backends.find_spec", lambda name: None)
     assert main(["complete", "--backend", "torch", "x"]) == 2

@@ -22,6 +22,7 @@ from llamabox.kernels.step import Step
 ALL_AHEAD = 1 << 30  # cells after its own that a row sees where nothing is hidden
 QUERIES = 64  # of a task: rows times query heads a key head
 FEW_ROWS = 16  # of a sequence: its cells are split into tasks too
+TASKS = 8  # a thread, at least, before tasks take several heads
 
 
 class Shape(NamedTuple):
@@ -40,7 +41,7 @@ class Shape(NamedTuple):
     @property
     def queries(self) -> int:
         """The most of a task, filled up to a multiple of 4."""
-        return (max(1, QUERIES // self.group) * self.group + 3) & ~3
+        return max(QUERIES, max(1, QUERIES // self.group) * self.group + 3 & ~3)
 
 
 class How(NamedTuple):
@@ -129,60 +130,69 @@ def attend_phases(
 
 
 class Parts:
-    """A step cut into parts, each some rows of a sequence and some of its cells; see attention.attend.
+    """A step cut into tasks, by ranges: some rows of a sequence and the cells that they see; see attention.attend.
 
-    values  what slots 6-12 of attend_phases take: addresses of parts, tables, positions and cells, of memory for the
+    values  what slots 6-12 of attend_phases take: addresses of ranges, tables, positions and cells, of memory for the
             records of split ranges and for their counters; the number of tasks
+    table   int32 (1 + R, RANGE): how many ranges there are, alone in its row, then the ranges
+    tasks   their number
     longest cells of the longest sequence
     """
 
     def __init__(self, runner: Runner, step: Step, shape: Shape, how: How):
         self.longest = int(step.kv_len.max())
-        self._parts, n_records, n_counters = _cut(step, shape, how)
-        self._counters = np.zeros(max(1, n_counters * shape.heads_kv), np.int64)
+        ranges = _ranges(step, shape, how)
+        ranges.sort(key=lambda r: -r.rows * (r.end - r.begin))  # the most work first
+        self.tasks, n_records = _number(ranges, shape, TASKS * runner.threads)
+        self.table = np.zeros((1 + len(ranges), attention.RANGE), np.int32)
+        self.table[0, 0], self.table[1:, : len(Range._fields)] = len(ranges), ranges
+        self._counters = np.zeros(len(ranges) * shape.heads_kv, np.int64)
         records = runner.scratch("records", n_records * shape.heads_kv * attention.record_bytes(shape.v_dim))
-        arrays = [address(a) for a in (self._parts, step.tables, step.pos, step.cells)]
-        self.values = [*arrays, records, address(self._counters), len(self._parts) * shape.heads_kv]
+        arrays = [address(a) for a in (self.table, step.tables, step.pos, step.cells)]
+        self.values = [*arrays, records, address(self._counters), self.tasks]
 
 
-def _cut(step: Step, shape: Shape, how: How) -> tuple[np.ndarray, int, int]:
-    """int32 (P, PART), the most work first; records and counters that split ranges need, over key heads."""
-    rows = np.diff(step.row_start)
-    size = max(1, QUERIES // shape.group)
-    counts = -(-rows // size)
-    seq = np.repeat(np.arange(len(rows)), counts)
-    offset = size * (np.arange(len(seq)) - np.repeat(np.cumsum(counts) - counts, counts))
-    n, first = np.minimum(size, rows[seq] - offset), step.row_start[seq] + offset
-    origin = step.row_start[seq] if step.kv is None else np.zeros_like(first)
-    cells = rows[seq] if step.kv is None else step.kv_len[seq]
-    start = 0 if how.window is None else np.maximum(0, step.pos[first] - how.window + 1)
-    begin = np.zeros_like(first) + start // attention.SPAN * attention.SPAN
-    end = np.minimum(cells, step.pos[first + n - 1].astype(np.int64) + 1 + how.ahead)
-    spans = -(-(end - begin) // attention.SPAN)
-    parts = np.where(rows[seq] <= FEW_ROWS, spans, 1)
-    filled = (n * shape.group + 3) & ~3
-    records = np.where(parts > 1, parts * filled, 0)
-    which = np.repeat(np.arange(len(seq)), parts)
-    number = np.arange(len(which)) - np.repeat(np.cumsum(parts) - parts, parts)
-    from_cell = begin[which] + number * attention.SPAN
-    to_cell = np.where(parts[which] > 1, np.minimum(from_cell + attention.SPAN, end[which]), end[which])
-    columns = (
-        seq * step.tables.shape[1],
-        first,
-        n,
-        cells,
-        origin,
-        None,
-        None,
-        np.cumsum(records) - records,
-        parts,
-        None,
-        np.arange(len(seq)),
-    )
-    table = np.zeros((len(which), attention.PART), np.int32)
-    for i, column in enumerate(columns):
-        if column is not None:
-            table[:, i] = column[which]
-    table[:, 5], table[:, 6], table[:, 9] = from_cell, to_cell, number
-    order = np.argsort(-(n[which] * (to_cell - from_cell)), kind="stable")
-    return table[order], int(records.sum()), len(seq)
+class Range(NamedTuple):
+    """Columns of Parts.table; see attention.attend."""
+
+    table: int
+    row: int
+    rows: int
+    cells: int
+    origin: int
+    begin: int
+    end: int
+    parts: int
+    records: int = 0
+    task: int = 0
+    heads: int = 0
+
+
+def _ranges(step: Step, shape: Shape, how: How) -> list[Range]:
+    """Rows of a sequence that go together, for all sequences; a position is also a cell."""
+    ranges, size = [], max(1, QUERIES // shape.group)
+    borders, lengths, width = step.row_start.tolist(), step.kv_len.tolist(), step.tables.shape[1]
+    for n, (first, end, length) in enumerate(zip(borders, borders[1:], lengths, strict=False)):
+        cells, origin = (end - first, first) if step.kv is None else (length, 0)
+        for row in range(first, end, size):
+            rows = min(size, end - row)
+            begin = 0 if how.window is None else max(0, length - end + row - how.window + 1)
+            begin = begin // attention.SPAN * attention.SPAN
+            to = min(cells, length - end + row + rows + how.ahead)
+            parts = -(-(to - begin) // attention.SPAN) if end - first <= FEW_ROWS else 1
+            ranges.append(Range(n * width, row, rows, cells, origin, begin, to, parts))
+    return ranges
+
+
+def _number(ranges: list[Range], shape: Shape, wanted: int) -> tuple[int, int]:
+    """Give ranges their first record and task, and as many key heads a task as make about so many tasks, for keys of
+    heads are neighbours; returns (tasks, records over key heads)."""
+    most = max(1, sum(r.parts for r in ranges) * shape.heads_kv // wanted)
+    task, record = 0, 0
+    for i, r in enumerate(ranges):
+        filled = r.rows * shape.group + 3 & ~3
+        heads = min(most, max(1, QUERIES // filled), shape.heads_kv)
+        ranges[i] = r._replace(records=record, task=task, heads=heads)
+        task += r.parts * -(-shape.heads_kv // heads)
+        record += r.parts * filled if r.parts > 1 else 0
+    return task, record

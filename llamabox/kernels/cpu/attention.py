@@ -1,10 +1,10 @@
 """Attention over KV blocks: keys and values are read where they are stored, and no array grows with the square of the
 length (arXiv:2205.14135).
 
-A task is some rows of one sequence and one key head, with all query heads that share it: its queries. It works through
-the sequence's cells a span of SPAN at a time: scores, softmax weights and weighted values of each query, its record.
-Records are then folded into one, span after span. A long sequence with few rows is cut into a task a span; the last to
-end folds. Either way a row's result depends on its own query and cells only, by this order of sums:
+A task is some rows of one sequence and some key heads, each with all query heads that share it: its queries. It works
+through the sequence's cells a span of SPAN at a time: scores, softmax weights and weighted values of each query, its
+record. Records are then folded into one, span after span. A long sequence with few rows is cut into a task a span; the
+last to end folds. Either way a row's result depends on its own query and cells only, by this order of sums:
 
 scores   tiles.py
 weights  of a span: exp(score - largest); their total: 8 partial sums, one for the cells with the same cell mod 8
@@ -39,7 +39,7 @@ from llamabox.kernels.cpu.tiles import LANES, SPAN
 from llamabox.kernels.cpu.vector_math import exp, tanh
 from llamabox.kernels.kv import BLOCK
 
-PART = 12  # int32s that describe a part
+RANGE = 16  # int32s that describe a range
 CALL = 128  # bytes for the arguments of a call
 HEAD = 64  # bytes of a record before its values: largest score, total weight
 NEGATIVE_INFINITY = np.float32(-np.inf)
@@ -62,9 +62,10 @@ def scratch_bytes(queries: int, k_dim: int, v_dim: int) -> int:
 
 
 class Sizes(NamedTuple):
-    """Of a task: queries, these filled up to a multiple of 4, queries a row, values a key and a value row, these
-    padded, and bytes of a record."""
+    """Of a task: key heads, queries of each, these filled up to a multiple of 4, queries a row, values a key and a
+    value row, these padded, and bytes of a record."""
 
+    heads: int
     queries: int
     filled: int
     group: int
@@ -76,11 +77,11 @@ class Sizes(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """Addresses of a task's own memory, f32 but for ranges; n: queries, filled up.
+    """Addresses of a task's own memory, f32 but for ranges; n: queries of a head, filled up.
 
-    block    keys or values of a block (BLOCK, width);  queries (n, k_width);  scores (n, SPAN)
+    block    keys or values of a block (BLOCK, width);  queries (heads, n, k_width);  scores (heads, n, SPAN)
     ranges   int32 (n, 2): the cells low .. high - 1 of the span that a query sees
-    records  of a span, totals  of the spans so far: (n,) of largest score, total weight; HEAD bytes on: v_width sums
+    records  of a span, totals  of the spans so far: (heads, n) of largest score, total weight; HEAD bytes on: sums
     call     arguments of a kernel that is called
     """
 
@@ -94,21 +95,22 @@ class Scratch(NamedTuple):
 
 
 @inline
-def _sizes(args, rows):
+def _sizes(args, part, heads):
+    rows = types.int64(load_i32(part + 8))
     group, k_dim, v_dim = argument(args, 9), argument(args, 10), argument(args, 11)
     n = rows * group
     k_width, v_width = (k_dim + LANES - 1) // LANES * LANES, (v_dim + LANES - 1) // LANES * LANES
-    return Sizes(n, (n + 3) & ~3, group, k_dim, v_dim, k_width, v_width, HEAD + 4 * v_width)
+    return Sizes(heads, n, (n + 3) & ~3, group, k_dim, v_dim, k_width, v_width, HEAD + 4 * v_width)
 
 
 @inline
 def _scratch(base, n):
     block = base + CALL
-    queries = block + 4 * BLOCK * max(n.k_width, n.v_width)
-    scores = queries + 4 * n.filled * n.k_width
-    records = scores + 4 * n.filled * SPAN
-    totals = records + n.filled * n.record
-    return Scratch(block, queries, scores, totals + n.filled * n.record, records, totals, base)
+    queries, all_filled = block + 4 * BLOCK * max(n.k_width, n.v_width), n.heads * n.filled
+    scores = queries + 4 * all_filled * n.k_width
+    records = scores + 4 * all_filled * SPAN
+    totals = records + all_filled * n.record
+    return Scratch(block, queries, scores, totals + all_filled * n.record, records, totals, base)
 
 
 @inline
@@ -123,13 +125,20 @@ def _scaled(source, size, factor, target, width):
 
 
 @inline
+def _row_of(args, array, n, first, head, i, size):
+    """Where in an array (T, H, size) the i-th query of a key head has its row."""
+    return array + (((first + i // n.group) * argument(args, 8) + head) * n.group + i % n.group) * 4 * size
+
+
+@inline
 def _begin(args, m, n, first, head):
-    """Scaled queries of the rows from `first` on, and empty totals."""
-    scale, heads = f32_of_bits(types.int32(argument(args, 12))), argument(args, 8)
-    for i in range(n.queries):
-        q = argument(args, 0) + (((first + i // n.group) * heads + head) * n.group + i % n.group) * 4 * n.k_dim
-        _scaled(q, n.k_dim, scale, m.queries + 4 * i * n.k_width, n.k_width)
-        store(m.totals + i * n.record + 4, types.float32(0))
+    """Scaled queries of the rows from `first` and the key heads from `head` on, and empty totals."""
+    scale = f32_of_bits(types.int32(argument(args, 12)))
+    for h in range(n.heads):
+        for i in range(n.queries):
+            q, at = _row_of(args, argument(args, 0), n, first, head + h, i, n.k_dim), h * n.filled + i
+            _scaled(q, n.k_dim, scale, m.queries + 4 * at * n.k_width, n.k_width)
+            store(m.totals + at * n.record + 4, types.float32(0))
 
 
 @inline
@@ -174,20 +183,20 @@ def _weigh(scores, low, high, softcap, slope, distance):
 def _weigh_all(args, m, n, records, first, head, start):
     """Weights of all queries for the span that begins at cell `start`; records of their totals, without values yet."""
     softcap, slopes = f32_of_bits(types.int32(argument(args, 13))), argument(args, 24)
-    for i in range(n.queries):
+    for at in range(n.heads * n.filled):
+        h, i = at // n.filled, min(at % n.filled, n.queries - 1)  # rows that fill up are as the last
         low, high = load_i32(m.ranges + 8 * i), load_i32(m.ranges + 8 * i + 4)
-        record, slope = records + i * n.record, types.float32(0)
+        record, slope = records + at * n.record, types.float32(0)
         if slopes != 0:
-            slope = load_f32(slopes + 4 * (head * n.group + i % n.group))
+            slope = load_f32(slopes + 4 * ((head + h) * n.group + i % n.group))
         largest, total = NEGATIVE_INFINITY, types.float32(0)
         if low < high:
             distance = load_i32(argument(args, 7) + 4 * (first + i // n.group)) - start
-            largest, total = _weigh(m.scores + 4 * i * SPAN, low, high, softcap, slope, distance)
+            largest, total = _weigh(m.scores + 4 * at * SPAN, low, high, softcap, slope, distance)
         store(record, types.float32(largest))
         store(record + 4, types.float32(total))
-    for i in range(n.filled):
         for k in range(HEAD, n.record, 64):
-            store(records + i * n.record + k, splat_f32x16(0.0))
+            store(record + k, splat_f32x16(0.0))
 
 
 @inline
@@ -211,27 +220,52 @@ def _call(m, function, *values):
 
 
 @inline
+def _following(args, which, part, n, head, h, cell, end):
+    """The row of the head after h, or of the first head in the next block if there is one; rows as _row's."""
+    following = cell if h + 1 < n.heads else min(cell + BLOCK, end - 1)
+    return _row(args, which, part, head + (h + 1 if h + 1 < n.heads else 0), following)
+
+
+@inline
 def _see_span(args, m, n, records, part, head, start):
     """The records of all queries for the cells of the span that begins at cell `start`."""
     first, end = load_i32(part + 4), min(start + SPAN, types.int64(load_i32(part + 12)))
     _set_ranges(args, m.ranges, n, first, start, end)
     begin, end = load_i32(m.ranges) // BLOCK * BLOCK, types.int64(load_i32(m.ranges + 8 * n.queries - 4))
-    q, scores, ranges = m.queries, m.scores, m.ranges
     for at in range(begin, end, BLOCK):
-        cells, (key, step) = min(BLOCK, end - at), _row(args, 0, part, head, start + at)
-        _call(m, argument(args, 26), key, step, cells, n.k_dim, m.block, n.k_width, key, 0, 0)
-        more = at + BLOCK < end
-        later, step = _row(args, 0 if more else 1, part, head, start + (at + BLOCK if more else begin))
-        size = min(step, 4 * n.k_dim)
-        _call(m, argument(args, 28), q, m.block, scores, ranges, n.queries, n.k_width, at, cells, later, step, size)
+        cells = min(BLOCK, end - at)
+        for h in range(n.heads):
+            key, step = _row(args, 0, part, head + h, start + at)
+            _call(m, argument(args, 26), key, step, cells, n.k_dim, m.block, n.k_width, key, 0, 0)
+            later, step = _following(args, 0, part, n, head, h, start + at, start + end)
+            if at + BLOCK >= end and h + 1 == n.heads:
+                later, step = _row(args, 1, part, head, start + begin)
+            q, scores, size = m.queries + 4 * h * n.filled * n.k_width, m.scores + 4 * h * n.filled * SPAN, 4 * n.k_dim
+            _call(
+                m,
+                argument(args, 28),
+                q,
+                m.block,
+                scores,
+                m.ranges,
+                n.queries,
+                n.k_width,
+                at,
+                cells,
+                later,
+                step,
+                min(step, size),
+            )
     _weigh_all(args, m, n, records, first, head, start)
     for at in range(begin, end, BLOCK):
-        cells, (value, step) = min(BLOCK, end - at), _row(args, 1, part, head, start + at)
-        later, step = _row(args, 1, part, head, start + min(at + BLOCK, end - 1))
-        size = min(step, 4 * n.v_dim)
-        _call(m, argument(args, 27), value, step, cells, n.v_dim, m.block, n.v_width, later, step, size)
-        to = records + HEAD
-        _call(m, argument(args, 29), to, n.record, scores, m.block, ranges, n.queries, n.v_width, at, cells)
+        cells = min(BLOCK, end - at)
+        for h in range(n.heads):
+            value, step = _row(args, 1, part, head + h, start + at)
+            later, _ = _following(args, 1, part, n, head, h, start + at, start + end)
+            size, scores = min(step, 4 * n.v_dim), m.scores + 4 * h * n.filled * SPAN
+            _call(m, argument(args, 27), value, step, cells, n.v_dim, m.block, n.v_width, later, step, size)
+            to = records + h * n.filled * n.record + HEAD
+            _call(m, argument(args, 29), to, n.record, scores, m.block, m.ranges, n.queries, n.v_width, at, cells)
 
 
 @inline
@@ -254,29 +288,51 @@ def _fold(total, record, size):
 
 
 @inline
+def _fold_all(m, n, records):
+    for at in range(n.heads * n.filled):
+        _fold(m.totals + at * n.record, records + at * n.record, n.record)
+
+
+@inline
 def _end(args, m, n, first, head):
     """The weighted values over the total weight."""
-    heads = argument(args, 8)
-    for i in range(n.queries):
-        total = m.totals + i * n.record
-        factor = types.float32(1) / load_f32(total + 4)
-        out = argument(args, 1) + (((first + i // n.group) * heads + head) * n.group + i % n.group) * 4 * n.v_dim
-        for k in range(n.v_dim):
-            store(out + 4 * k, types.float32(load_f32(total + HEAD + 4 * k) * factor))
+    for h in range(n.heads):
+        for i in range(n.queries):
+            total, out = m.totals + (h * n.filled + i) * n.record, argument(args, 1)
+            factor, out = types.float32(1) / load_f32(total + 4), _row_of(args, out, n, first, head + h, i, n.v_dim)
+            for k in range(0, n.v_dim & ~7, 8):
+                store(out + 4 * k, load_f32x8(total + HEAD + 4 * k) * factor)
+            for k in range(n.v_dim & ~7, n.v_dim):
+                store(out + 4 * k, types.float32(load_f32(total + HEAD + 4 * k) * factor))
 
 
 @inline
-def _split(args, m, n, part, head):
-    """Where this part of a split range has its records (0: it is not split), of its first part, and of a part."""
-    parts, size = load_i32(part + 32), n.filled * n.record * argument(args, 8)
-    first = argument(args, 25) + load_i32(part + 28) * n.record * argument(args, 8) + head * n.filled * n.record
-    return (first + load_i32(part + 36) * size if parts > 1 else 0), first, size
+def _find(args, task):
+    """The range that a task belongs to, and the number of the task in it."""
+    ranges, low, high = argument(args, 4) + 4 * RANGE, 0, load_i32(argument(args, 4)) - 1
+    while low < high:
+        middle = (low + high + 1) // 2
+        if load_i32(ranges + 4 * RANGE * middle + 36) <= task:
+            low = middle
+        else:
+            high = middle - 1
+    part = ranges + 4 * RANGE * low
+    return part, low, task - load_i32(part + 36)
 
 
 @inline
-def _is_last(args, part, head):
-    """Whether all other parts of a split range have ended."""
-    counter, parts = argument(args, 6) + 8 * (load_i32(part + 40) * argument(args, 8) + head), load_i32(part + 32)
+def _records(args, n, part, head):
+    """Where the first part of a range has its records, and bytes from a part to the next."""
+    size = n.filled * n.record
+    return argument(args, 25) + load_i32(part + 32) * n.record * argument(args, 8) + head * size, size * argument(
+        args, 8
+    )
+
+
+@inline
+def _is_last(args, which, parts, head):
+    """Whether all other parts of a range have ended."""
+    counter = argument(args, 6) + 8 * (which * argument(args, 8) + head)
     if fetch_add(counter, 1) < parts - 1:
         return False
     atomic_store(counter, 0)
@@ -287,33 +343,34 @@ def _is_last(args, part, head):
 def attend(args, task, thread):
     """Attend to keys and values of any type.
 
-    args: 0 q (T, H, E), 1 out (T, H, Ev), 2 keys, 3 values, 4 parts int32 (P, PART), 5 tables int32 or 0, 6 counters
-    int64, 0 before and after, 7 positions int32 (T,), 8 key heads, 9 query heads a key head, 10 E, 11 Ev, 12 scale
-    (bits), 13 softcap (bits) or 0, 14 window or 0, 15 cells after its own that a row sees, 16 scratch, 17 bytes of
-    scratch a thread, 18-20 bytes from a block, head and cell of keys to the next, 21-23 the same of values, 24 ALiBi's
-    slopes f32 (H,) or 0, 25 records of split ranges; addresses of kernels: 26-27 of cache_types.read_rows for keys and
-    values, 28 dot_block, 29 mix_block
+    args: 0 q (T, H, E), 1 out (T, H, Ev), 2 keys, 3 values, 4 R and ranges int32 (1 + R, RANGE), 5 tables int32 or 0,
+    6 counters int64 (R, K), 0 before and after, 7 positions int32 (T,), 8 key heads, 9 query heads a key head, 10 E,
+    11 Ev, 12 scale (bits), 13 softcap (bits) or 0, 14 window or 0, 15 cells after its own that a row sees, 16 scratch,
+    17 bytes of scratch a thread, 18-20 bytes from a block, head and cell of keys to the next, 21-23 the same of values,
+    24 ALiBi's slopes f32 (H,) or 0, 25 records of split ranges; addresses of kernels: 26-27 of cache_types.read_rows
+    for keys and values, 28 dot_block, 29 mix_block
 
-    A part: 0 where its table begins, 1 first row, 2 rows, 3 cells of the sequence, 4 its first cell where there are no
-    tables, 5-6 the part's cells, beginning with a span; of a range that is split into parts, a span each: 7 its first
-    record, over key heads, 8 parts, 9 number of this part, 10 counter, over key heads. Tasks: parts times key heads.
+    A range: 0 where its table begins, 1 first row, 2 rows, 3 cells of the sequence, 4 its first cell where there are no
+    tables, 5-6 its cells, beginning with a span, 7 into how many parts it is split, a span each (1: it is not), 8 its
+    first record, over key heads, 9 its first task, 10 key heads a task. Tasks: parts, and for each all key heads.
     """
-    heads = argument(args, 8)
-    part, head = argument(args, 4) + 4 * PART * (task // heads), task % heads
-    first, n = load_i32(part + 4), _sizes(args, types.int64(load_i32(part + 8)))
+    (part, which, number), heads = _find(args, task), argument(args, 8)
+    first, parts, at_once = load_i32(part + 4), load_i32(part + 28), types.int64(load_i32(part + 40))
+    groups = (heads + at_once - 1) // at_once
+    head, begin, end = number % groups * at_once, types.int64(load_i32(part + 20)), types.int64(load_i32(part + 24))
+    n = _sizes(args, part, min(at_once, heads - head))
     m = _scratch(argument(args, 16) + thread * argument(args, 17), n)
-    records, base, step = _split(args, m, n, part, head)
     _begin(args, m, n, first, head)
-    for start in range(load_i32(part + 20), load_i32(part + 24), SPAN):
-        at = m.records if records == 0 else records
-        _see_span(args, m, n, at, part, head, start)
-        if records == 0:
-            for i in range(n.queries):
-                _fold(m.totals + i * n.record, m.records + i * n.record, n.record)
-    if records != 0:
-        if not _is_last(args, part, head):
+    if parts == 1:
+        for start in range(begin, end, SPAN):
+            _see_span(args, m, n, m.records, part, head, start)
+            _fold_all(m, n, m.records)
+    else:
+        number //= groups
+        records, step = _records(args, n, part, head)
+        _see_span(args, m, n, records + number * step, part, head, begin + number * SPAN)
+        if not _is_last(args, which, parts, head):
             return
-        for p in range(load_i32(part + 32)):
-            for i in range(n.queries):
-                _fold(m.totals + i * n.record, base + p * step + i * n.record, n.record)
+        for p in range(parts):
+            _fold_all(m, n, records + p * step)
     _end(args, m, n, first, head)

@@ -265,11 +265,15 @@ def read_rows(fmt):
 
     def read_cells(args, task, thread):
         """args: 0 source, 1 bytes from a row to the next, 2 rows, 3 values a row, 4 target, 5 f32 values from a row to
-        the next, 6 as many rows that are needed later and asked for meanwhile, 7 bytes between them, 8 bytes of one"""
-        source, step, size, target = argument(args, 0), argument(args, 1), argument(args, 3), argument(args, 4)
+        the next, filled up with zeros, 6 as many rows that are needed later and asked for meanwhile, 7 bytes from one
+        to the next, 8 bytes of one"""
+        source, step, size, width = argument(args, 0), argument(args, 1), argument(args, 3), argument(args, 5)
         for row in range(argument(args, 2)):
+            target = argument(args, 4) + 4 * row * width
             prefetch_row(argument(args, 6) + row * argument(args, 7), argument(args, 8))
-            fmt.read(source + row * step, size, target + 4 * row * argument(args, 5))
+            fmt.read(source + row * step, size, target)
+            for k in range((size + 7) & ~7, width, 8):
+                store(target + 4 * k, splat_f32x8(0.0))
 
     return Kernel(read_cells, f"{fmt.name} read")
 

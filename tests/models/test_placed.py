@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+import logits
 import numpy as np
 import pytest
 
@@ -13,6 +14,7 @@ from llamabox.kernels.devices import Device
 from llamabox.kernels.ops_cpu import CpuOps
 from llamabox.kernels.placed import PlacedOps
 from llamabox.models import load_model
+from llamabox.models.pooling import pool
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "kernels"))
 from fenced import FencedOps  # noqa: E402
@@ -31,6 +33,7 @@ PLACEMENTS = {
     "one tensor apart": Placement(overrides=((r"blk\.0\.attn_(v|output_norm|norm)", "GPU1"),)),
 }
 DECODERS = ("llama", "qwen2-q8-0", "gemma3-q4-0", "llama-moe", "granite-moe", "mistral3", "command-r", "phi3")
+DECODERS += ("llama-tied", "llama-rope-freqs", "phi3-longrope", "llama-nvfp4", "qwen3moe-q4-0")
 ENCODERS = ("bert", "jina-bert-v2-code", "nomic-bert-moe", "modern-bert", "gemma-embedding")
 PROMPTS = (range(3, 43), [77, 5, 9], range(60, 80))
 
@@ -122,7 +125,7 @@ def test_keys_and_values_live_where_their_layer_is(open_case):
         np.testing.assert_array_equal(model.ops.to_numpy(cache.v[-1]), one.v[-1])
 
 
-@pytest.mark.parametrize("name", ["llama", "gemma3-q4-0"])
+@pytest.mark.parametrize("name", ["llama", "gemma3-q4-0", "llama-rope-freqs"])
 def test_cells_move_as_on_one_device(open_case, name):
     path = open_case(name).path
     caches = []
@@ -132,3 +135,15 @@ def test_cells_move_as_on_one_device(open_case, name):
         caches.append([model.ops.to_numpy(a) for a in cache.k + cache.v])
     for a, b in zip(*caches, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("wanted", PLACEMENTS)
+@pytest.mark.parametrize("name", [name for name in logits.case_names() if name.endswith("-rank") or "rerank" in name])
+def test_scores_are_those_of_one_device(open_case, name, wanted):
+    case = open_case(name)
+    scores = []
+    for model in (whole(case.path), placed(case.path, PLACEMENTS[wanted])[0]):
+        step = make_step([Rows(0, len(case.tokens), (), "all")], None, causal=model.causal)
+        scores.append(pool(model, model.hidden(case.tokens, step), "rank"))
+    assert len(scores[0]) > 0
+    np.testing.assert_array_equal(scores[1], scores[0])

@@ -1,4 +1,4 @@
-"""F32, F16 and BF16 weights times many f32 rows: blocks of 4 weight rows and 2 or 4 columns (rows of x) in registers.
+"""F32, F16 and BF16 weights times many f32 rows: blocks of 4 weight rows and 2 to 4 columns (rows of x) in registers.
 
 The arithmetic of floats.py, so a row gives the same bits alone: 16 partial sums, added up in simd.sum_f32's order, then
 the values left over, then the bias. CPUs with shorter vectors take the first 8 of the 16 sums, then the others.
@@ -35,7 +35,7 @@ from llamabox.kernels.cpu.simd import (
 )
 
 ROWS = 4  # weight rows in a block
-COLUMNS = 4 if FEATURES.avx512 else 2
+COLUMNS = 4 if FEATURES.avx512 else 3  # what 32 or 16 registers hold
 LANES = 16 if FEATURES.avx512 else 8
 PIECE = 1024  # values of a row
 BATCH_ROWS, BATCH_BYTES = 64, 256 << 10  # weights read for one panel after the other
@@ -55,12 +55,11 @@ _load_weights = sixteen if FEATURES.avx512 else _eight
 
 @inline
 def _block_weights(fmt, rows, at):
-    p, q, r, s = rows
-    ahead = at + ROWS * (q - p)  # the next 4 rows
-    prefetch(p + ahead)
-    prefetch(q + ahead)
-    prefetch(r + ahead)
-    prefetch(s + ahead)
+    p, q, r, s, ahead = rows
+    prefetch(p + at + ahead)
+    prefetch(q + at + ahead)
+    prefetch(r + at + ahead)
+    prefetch(s + at + ahead)
     return (
         _load_weights(fmt, p + at),
         _load_weights(fmt, q + at),
@@ -89,43 +88,52 @@ def _store_sums(p, sums):
 
 
 @called
-def _add_two(fmt, rows, xa, xb, steps, sums):
-    """The sums of 4 weight rows times 2 columns, 16 * steps values on."""
+def _add_two(fmt, rows, x, x_bytes, columns, steps, sums):
+    """The sums of 4 weight rows times 2 columns (or once, twice the same), 16 * steps values on."""
+    xb = x + (columns - 1) * x_bytes
     for first in range(0, 16, LANES):
         p = sums + 4 * first
         a, b = _load_sums(p), _load_sums(p + SUMS)
         for k in range(first, 16 * steps, 16):
             w = _block_weights(fmt, rows, k * fmt.size)
-            a, b = _add_column(a, w, xa + 4 * k), _add_column(b, w, xb + 4 * k)
+            a, b = _add_column(a, w, x + 4 * k), _add_column(b, w, xb + 4 * k)
         _store_sums(p, a)
         _store_sums(p + SUMS, b)
 
 
 @called
-def _add_four(fmt, rows, xa, xb, xc, xd, steps, sums):
-    """The same for 4 columns."""
+def _add_three(fmt, rows, x, x_bytes, columns, steps, sums):
+    """The same for 3 columns."""
+    for first in range(0, 16, LANES):
+        p = sums + 4 * first
+        a, b, c = _load_sums(p), _load_sums(p + SUMS), _load_sums(p + 2 * SUMS)
+        for k in range(first, 16 * steps, 16):
+            w, y = _block_weights(fmt, rows, k * fmt.size), x + 4 * k
+            a, b, c = _add_column(a, w, y), _add_column(b, w, y + x_bytes), _add_column(c, w, y + 2 * x_bytes)
+        _store_sums(p, a)
+        _store_sums(p + SUMS, b)
+        _store_sums(p + 2 * SUMS, c)
+
+
+@called
+def _add_four(fmt, rows, x, x_bytes, columns, steps, sums):
+    """The same for 4 columns; of 3 the last is taken twice."""
+    last = (columns - 1) * x_bytes
     for first in range(0, 16, LANES):
         p = sums + 4 * first
         a, b = _load_sums(p), _load_sums(p + SUMS)
         c, d = _load_sums(p + 2 * SUMS), _load_sums(p + 3 * SUMS)
         for k in range(first, 16 * steps, 16):
-            w = _block_weights(fmt, rows, k * fmt.size)
-            a, b = _add_column(a, w, xa + 4 * k), _add_column(b, w, xb + 4 * k)
-            c, d = _add_column(c, w, xc + 4 * k), _add_column(d, w, xd + 4 * k)
+            w, y = _block_weights(fmt, rows, k * fmt.size), x + 4 * k
+            a, b = _add_column(a, w, y), _add_column(b, w, y + x_bytes)
+            c, d = _add_column(c, w, y + 2 * x_bytes), _add_column(d, w, y + last)
         _store_sums(p, a)
         _store_sums(p + SUMS, b)
         _store_sums(p + 2 * SUMS, c)
         _store_sums(p + 3 * SUMS, d)
 
 
-@inline
-def _add_columns(fmt, rows, x, row_bytes, columns, steps, sums):
-    """The sums of at most COLUMNS columns; where there are fewer than 2 or 4, the last one stands for the others."""
-    xb = x + min(1, columns - 1) * row_bytes
-    if columns > 2:
-        _add_four(fmt, rows, x, xb, x + 2 * row_bytes, x + min(3, columns - 1) * row_bytes, steps, sums)
-    else:
-        _add_two(fmt, rows, x, xb, steps, sums)
+_add_more = _add_four if FEATURES.avx512 else _add_three
 
 
 _first_pairs = shuffler(2, f32x8, [0, 1, 8, 9, 4, 5, 12, 13])
@@ -162,26 +170,31 @@ def _finish(fmt, weight, row_bytes, sums, x, width, out, bias, count):
 
 
 @inline
-def _row_addresses(weight, row_bytes, rows):
-    """Of 4 weight rows; where there are fewer, the last one stands for the others."""
+def _row_addresses(weight, row_bytes, rows, ahead):
+    """Of 4 weight rows; where there are fewer, the last one stands for the others. And how far ahead to prefetch."""
     return (
         weight,
         weight + min(1, rows - 1) * row_bytes,
         weight + min(2, rows - 1) * row_bytes,
         weight + min(3, rows - 1) * row_bytes,
+        ahead,
     )
 
 
 @called
-def _multiply_panel(fmt, weight, row_bytes, rows, x, columns, width, sums):
-    """The sums of weight rows times at most COLUMNS columns."""
+def _multiply_panel(fmt, weight, row_bytes, rows, x, columns, width, sums, first):
+    """The sums of weight rows times at most COLUMNS columns; the first of them bring the weights into the cache."""
+    ahead = ROWS * row_bytes if first else 0
     for i in range(0, (rows + ROWS - 1) // ROWS * BLOCK, 32):
         store(sums + i, splat_f32x8(0.0))
     for k in range(0, width & ~15, PIECE):
         steps = min(PIECE, width - k) >> 4
         for row in range(0, rows, ROWS):
-            block = _row_addresses(weight + row * row_bytes + k * fmt.size, row_bytes, rows - row)
-            _add_columns(fmt, block, x + 4 * k, 4 * width, columns, steps, sums + row // ROWS * BLOCK)
+            block = _row_addresses(weight + row * row_bytes + k * fmt.size, row_bytes, rows - row, ahead)
+            if columns > 2:
+                _add_more(fmt, block, x + 4 * k, 4 * width, columns, steps, sums + row // ROWS * BLOCK)
+            else:
+                _add_two(fmt, block, x + 4 * k, 4 * width, columns, steps, sums + row // ROWS * BLOCK)
 
 
 def batch_size(row_bytes: int, n_out: int, threads: int) -> tuple[int, int]:
@@ -196,7 +209,7 @@ def _multiply_batch(fmt, weights, rows_of_x, results, sums):
     (weight, row_bytes, rows, width), (x, n), (out, out_bytes, bias) = weights, rows_of_x, results
     for t in range(0, n, COLUMNS):
         xt, columns = x + 4 * t * width, min(COLUMNS, n - t)
-        _multiply_panel(fmt, weight, row_bytes, rows, xt, columns, width, sums)
+        _multiply_panel(fmt, weight, row_bytes, rows, xt, columns, width, sums, t == 0)
         for row in range(0, rows, ROWS):
             block, added, count = weight + row * row_bytes, 0 if bias == 0 else bias + 4 * row, min(ROWS, rows - row)
             for c in range(columns):

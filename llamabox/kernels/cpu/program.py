@@ -32,14 +32,18 @@ class Kernel:
     """A function (args, task, thread) of integers, compiled or loaded from the cache when its address is asked for."""
 
     def __init__(self, function: Callable, name: str, arguments: int = 3):
-        self._function, self._arguments = function, arguments
+        self.function, self._arguments = function, arguments
         self.name = f"{function.__module__.rpartition('.')[2]} {name}"  # no two kernels of a file share a name
 
     @cached_property
     def address(self) -> int:
         """Where the machine code begins."""
-        signature = f"void({', '.join(['int64'] * self._arguments)})"
-        return machine_code.load(self.name, signature, lambda: self._function)
+        return machine_code.load(self.name, self.signature, lambda: self.function)
+
+    @property
+    def signature(self) -> str:
+        """As numba writes it."""
+        return f"void({', '.join(['int64'] * self._arguments)})"
 
     def callable(self, nogil: bool) -> Callable:
         """It as a Python function of integers; nogil: Python's other threads run meanwhile."""

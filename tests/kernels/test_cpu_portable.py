@@ -1,4 +1,7 @@
-"""The form of the kernels for CPUs without AVX2, in a process of its own: the same results but for rounding."""
+"""The forms of the kernels for CPUs with less than this one, each in a process of its own.
+
+With AVX2 alone products have the same bits; in the portable form, without fused multiply-add, sums round differently.
+"""
 
 import os
 import subprocess
@@ -6,12 +9,15 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 from op_cases import matrix, normal
 
 from llamabox.kernels import KVCache, KVShape, Rows, make_step, open_backend
+from llamabox.kernels.cpu.features import FEATURES
 
-# signed integers; sub-scales and an offset; sub-minimums; look-ups of bytes and of entries; base 3; two scales a group
-TYPES = ("Q8_0", "Q6_K", "Q2_K", "IQ4_NL", "IQ2_XS", "IQ1_M", "TQ1_0", "NVFP4")
+# floats; signed integers; minimums; sub-scales and an offset; sub-minimums; look-ups of bytes and of entries; base 3;
+# two scales a group
+TYPES = ("F16", "Q8_0", "Q4_K", "Q6_K", "Q2_K", "IQ4_NL", "IQ2_XS", "IQ1_M", "TQ1_0", "NVFP4")
 
 
 def results(ops) -> dict[str, np.ndarray]:
@@ -29,23 +35,43 @@ def results(ops) -> dict[str, np.ndarray]:
     return found
 
 
-def test_portable_kernels(tmp_path):
+@pytest.fixture(scope="module")
+def native() -> dict[str, np.ndarray]:
+    return results(open_backend("cpu", 2))
+
+
+def results_of(form: str, folder: Path, environment: dict[str, str]) -> dict[str, np.ndarray]:
+    """The results of a process with this environment, whose kernels must have this form."""
     program = (
         f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r});"
         "import numpy as np; import test_cpu_portable as t;"
-        "ops = t.open_backend('cpu', 2); w = t.matrix('Q8_0', 1, 32); assert 'portable' in ops.kernel_name(w);"
-        f"np.savez({str(tmp_path / 'found.npz')!r}, **t.results(ops))"
+        f"ops = t.open_backend('cpu', 2); w = t.matrix('Q8_0', 1, 32); assert {form!r} in ops.kernel_name(w);"
+        f"np.savez({str(folder / 'found.npz')!r}, **t.results(ops))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program], env={**os.environ, "NUMBA_CPU_NAME": "generic"}, capture_output=True, text=True
+        [sys.executable, "-c", program], env={**os.environ, **environment}, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
-    expected, found = results(open_backend("cpu", 2)), np.load(tmp_path / "found.npz")
-    for name, y in expected.items():
+    return np.load(folder / "found.npz")
+
+
+def test_portable_kernels(tmp_path, native):
+    found = results_of("portable", tmp_path, {"NUMBA_CPU_NAME": "generic"})
+    for name, y in native.items():
         if name == "keys":
             np.testing.assert_array_equal(found[name], y)
-        else:  # without fused multiply-add, sums round differently
+        else:
             np.testing.assert_allclose(found[name], y, rtol=2e-4, atol=2e-4 * np.nanmax(np.abs(y)), err_msg=name)
+
+
+@pytest.mark.skipif(not FEATURES.avx2, reason="this CPU has no AVX2")
+def test_avx2_kernels(tmp_path, native):
+    found = results_of("avx2", tmp_path, {"LLAMABOX_CPU": "avx2"})
+    for name, y in native.items():
+        if name in ("attend", "silu"):
+            np.testing.assert_allclose(found[name], y, rtol=2e-4, atol=2e-4 * np.nanmax(np.abs(y)), err_msg=name)
+        else:
+            np.testing.assert_array_equal(found[name], y, err_msg=name)
 
 
 def test_the_portable_form_can_be_chosen():

@@ -49,19 +49,18 @@ def test_every_block_type_is_read_as_it_is_written(ops, type):
     weight = blocks(type, 5, 256)
     values = dequantize(weight.data, type)
     np.testing.assert_array_equal(ops.to_numpy(ops.embed(weight, np.arange(5))), values)
-    for rows, rounded, bound in ((1, as_8_bits, 1e-12), (3, as_8_bits, 1e-12), (40, as_16_bits, F16_ROWS)):
+    for rows, rounded, bound in ((1, as_8_bits, 1e-11), (3, as_8_bits, 1e-11), (40, as_16_bits, F16_ROWS)):
         x = normal(rows, rows, 256)
         expected = rounded(x) @ values.T.astype(np.float64)
         assert nmse(expected, ops.to_numpy(ops.linear(x, weight))) <= bound, rows
 
 
 def as_8_bits(x):
-    """Rows as products with blocks see them: 32 values share a scale."""
+    """Rows as products with blocks see them: 32 values share a scale, of f16's precision."""
     groups = x.reshape(-1, 32)
     largest = np.abs(groups).max(axis=1, keepdims=True)
-    return (np.rint(groups / largest * np.float32(127)) * (largest / np.float32(127)).astype(np.float64)).reshape(
-        x.shape
-    )
+    codes, scales = np.rint(groups * (np.float32(127) / largest)), (largest / np.float32(127)).astype(np.float16)
+    return (codes * scales.astype(np.float64)).reshape(x.shape)
 
 
 def as_16_bits(x):

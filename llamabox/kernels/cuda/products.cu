@@ -11,16 +11,23 @@ struct Quantised {
     i16 sum[2];
 };
 
-// x f32 (rows, 32 * groups) -> q i8 (rows, 32 * groups), meta (rows, groups). A group that has a value which is not
-// finite gets a scale of NaN. One warp a group.
+// The nearest number with 11 significant bits: ggml keeps these scales in f16.
+__device__ inline float with_11_bits(float x) {
+    int bits = __float_as_int(x);
+    return __int_as_float((bits + 0xfff + (bits >> 13 & 1)) & ~0x1fff);
+}
+
+// x f32 (rows, 32 * groups) -> q i8 (rows, 32 * groups), meta (rows, groups), as the cpu backend and ggml make them. A
+// group that has a value which is not finite gets a scale of NaN. One warp a group.
 extern "C" __global__ void quantise_rows(const float* x, i8* q, Quantised* meta, i64 total) {
     i64 group = thread_index() / WARP;
     if (group >= total) return;
     i64 at = group * 32 + threadIdx.x % WARP;
     float value = x[at], largest = warp_max(fabsf(value));
     bool good = warp_max(is_finite(value) ? 0.0f : 1.0f) == 0.0f;
-    float scale = good ? largest / 127.0f : NOT_A_NUMBER;
-    int code = good && largest > 0.0f ? (int)rintf(value / largest * 127.0f) : 0;
+    bool empty = largest <= 1e-30f;  // then 1 / scale must not overflow
+    float scale = !good ? NOT_A_NUMBER : empty ? 0.0f : with_11_bits(largest / 127.0f);
+    int code = good && !empty ? (int)rintf(value * (127.0f / largest)) : 0;
     q[at] = (i8)code;
     float sum = (float)code;  // of 16 lanes: at most 2032, exact
     for (int mask = 8; mask > 0; mask >>= 1) sum += shuffle_xor(sum, mask);

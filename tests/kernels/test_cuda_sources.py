@@ -1,4 +1,4 @@
-"""The CUDA sources are those that NVIDIA's compiler has compiled (conformance/cuda_sources.py), without spilled registers."""
+"""The CUDA sources are those that NVIDIA's compiler compiled (conformance/cuda_sources.py), without spilled registers."""
 
 import json
 import sys

@@ -6,6 +6,7 @@ from op_cases import nmse
 from test_attend import BOUND, Sequence, expected_rows, run_in_chunks, sequence
 
 from llamabox.kernels import BLOCK, KVCache, KVShape, Rows, make_step, open_backend
+from llamabox.kernels.cpu import attending
 from llamabox.kernels.cpu.attending import FEW_ROWS, How, Parts, Range, Shape
 from llamabox.kernels.cpu.attention import SPAN
 from llamabox.kernels.cpu.runner import Runner
@@ -122,3 +123,11 @@ def test_a_long_sequence_keeps_all_threads_busy():
     work = tasks[:, 5] * (tasks[:, 3] - tasks[:, 2])
     assert len(tasks) >= 32
     assert work.max() * 32 <= work.sum()
+
+
+def test_f16_gives_the_same_bits_as_it_is_and_unpacked(monkeypatch):
+    s = sequence(7, (LONG - 4, 1, 3), 4, 2, 64, 32)
+    expected = in_chunks(s, s.chunks, 2)
+    addresses = attending._tile_addresses
+    monkeypatch.setattr(attending, "_tile_addresses", lambda shape, types, cached: addresses(shape, types, False))
+    np.testing.assert_array_equal(in_chunks(s, s.chunks, 2), expected)

@@ -12,6 +12,9 @@ activation.py  rows of f32 quantised to 8 bits, in the order the products want
 integer.py     block weights times quantised rows: one row (decode) and many (prefill)
 floats.py      F32, F16 and BF16 weights times f32 rows
 attention.py   streaming softmax over KV blocks
+attending.py   jobs for it, and how a step is cut into them
+tiles.py       its inner loops: scores and weighted values, held in registers
+cache_types.py how each type of the KV cache is read and written
 elementwise.py norms, rope, activations
 fused.py       norms and activations whose results are quantised at once
 vector_math.py exp and what follows from it

@@ -14,7 +14,7 @@ from llamabox.kernels.cpu import attention
 from llamabox.kernels.cpu.cache_types import CACHE, read_rows, store_rows
 from llamabox.kernels.cpu.program import Kernel
 from llamabox.kernels.cpu.runner import Job, Runner, address, float_bits, slot
-from llamabox.kernels.cpu.tiles import dot_block, mix_block
+from llamabox.kernels.cpu.tiles import F16_ROWS, F32_ROWS, LANES, Source, dot_block, mix_block
 from llamabox.kernels.kv import BLOCK, KVCache
 from llamabox.kernels.ops import alibi_slopes
 from llamabox.kernels.step import Step
@@ -74,6 +74,22 @@ def read_kernel(type_name: str) -> Kernel:
     return read_rows(CACHE[type_name.upper()])
 
 
+@cache
+def tile_kernels(source: Source) -> tuple[Kernel, Kernel]:
+    """The kernels that multiply with keys and add up values of a source."""
+    return dot_block(source), mix_block(source)
+
+
+def _tile_addresses(shape: Shape, types: tuple[str, str], cached: bool) -> list[int]:
+    """Of the kernels for keys and for values in scratch; and for those in the cache where these can be read as they
+    are: f16, in whole vectors, to the end of a block."""
+    found = [kernel.address for kernel in tile_kernels(F32_ROWS)]
+    for i, (type, size) in enumerate(zip(types, (shape.k_dim, shape.v_dim), strict=True)):
+        direct = cached and type == "f16" and size % LANES == 0
+        found.append(tile_kernels(F16_ROWS)[i].address if direct else 0)
+    return found
+
+
 def attend_phases(
     runner: Runner, rows: int, shape: Shape, kv: KVCache | None, layer: int, how: How
 ) -> tuple[list[list[Job]], np.ndarray | None]:
@@ -124,7 +140,8 @@ def attend_phases(
         *(how.window if how.window is not None else 0, how.ahead),
         *(runner.scratch("attend", size * runner.threads), size, *strides[0], *strides[1]),
         *(0 if slopes is None else address(slopes), slot(10)),
-        *(kernel.address for kernel in (*map(read_kernel, types), dot_block, mix_block)),
+        *(read_kernel(type).address for type in types),
+        *_tile_addresses(shape, types, kv is not None),
     )
     return [*phases, [Job(attention.attend.address, slot(12), args)]], slopes
 

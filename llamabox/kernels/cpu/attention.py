@@ -11,7 +11,7 @@ weights  of a span: exp(score - largest); their total: 8 partial sums, one for t
 values   cell after cell within a span
 spans    one after another: a * exp(largest of a - largest) + b * exp(largest of b - largest)
 
-A block is unpacked to f32 in scratch, once for all queries of a task.
+A block is unpacked to f32 in scratch, once for all queries of a task; a task of few queries reads f16 as it is.
 """
 
 from typing import NamedTuple
@@ -40,6 +40,7 @@ from llamabox.kernels.cpu.vector_math import exp, tanh
 from llamabox.kernels.kv import BLOCK
 
 RANGE = 16  # int32s that describe a range
+DIRECT = 8  # queries of a head; of more, each key and value is used often enough to be unpacked
 CALL = 128  # bytes for the arguments of a call
 HEAD = 64  # bytes of a record before its values: largest score, total weight
 NEGATIVE_INFINITY = np.float32(-np.inf)
@@ -235,37 +236,28 @@ def _see_span(args, m, n, records, part, head, start):
     for at in range(begin, end, BLOCK):
         cells = min(BLOCK, end - at)
         for h in range(n.heads):
-            key, step = _row(args, 0, part, head + h, start + at)
-            _call(m, argument(args, 26), key, step, cells, n.k_dim, m.block, n.k_width, key, 0, 0)
-            later, step = _following(args, 0, part, n, head, h, start + at, start + end)
+            (key, step), dot = _row(args, 0, part, head + h, start + at), argument(args, 30)
+            if n.queries > DIRECT or dot == 0:
+                _call(m, argument(args, 26), key, step, cells, n.k_dim, m.block, n.k_width, key, 0, 0)
+                key, step, dot = m.block, 4 * n.k_width, argument(args, 28)
+            later, gap = _following(args, 0, part, n, head, h, start + at, start + end)
             if at + BLOCK >= end and h + 1 == n.heads:
-                later, step = _row(args, 1, part, head, start + begin)
-            q, scores, size = m.queries + 4 * h * n.filled * n.k_width, m.scores + 4 * h * n.filled * SPAN, 4 * n.k_dim
-            _call(
-                m,
-                argument(args, 28),
-                q,
-                m.block,
-                scores,
-                m.ranges,
-                n.queries,
-                n.k_width,
-                at,
-                cells,
-                later,
-                step,
-                min(step, size),
-            )
+                later, gap = _row(args, 1, part, head, start + begin)
+            q, scores = m.queries + 4 * h * n.filled * n.k_width, m.scores + 4 * h * n.filled * SPAN
+            size = min(gap, 4 * n.k_dim)
+            _call(m, dot, q, key, step, scores, m.ranges, n.queries, n.k_width, at, cells, later, gap, size)
     _weigh_all(args, m, n, records, first, head, start)
     for at in range(begin, end, BLOCK):
         cells = min(BLOCK, end - at)
         for h in range(n.heads):
-            value, step = _row(args, 1, part, head + h, start + at)
-            later, _ = _following(args, 1, part, n, head, h, start + at, start + end)
-            size, scores = min(step, 4 * n.v_dim), m.scores + 4 * h * n.filled * SPAN
-            _call(m, argument(args, 27), value, step, cells, n.v_dim, m.block, n.v_width, later, step, size)
-            to = records + h * n.filled * n.record + HEAD
-            _call(m, argument(args, 29), to, n.record, scores, m.block, m.ranges, n.queries, n.v_width, at, cells)
+            (value, step), mix = _row(args, 1, part, head + h, start + at), argument(args, 31)
+            if n.queries > DIRECT or mix == 0:
+                later, _ = _following(args, 1, part, n, head, h, start + at, start + end)
+                size = min(step, 4 * n.v_dim)
+                _call(m, argument(args, 27), value, step, cells, n.v_dim, m.block, n.v_width, later, step, size)
+                value, step, mix = m.block, 4 * n.v_width, argument(args, 29)
+            sums, scores = records + h * n.filled * n.record + HEAD, m.scores + 4 * h * n.filled * SPAN
+            _call(m, mix, sums, n.record, scores, value, step, m.ranges, n.queries, n.v_width, at, cells)
 
 
 @inline
@@ -348,7 +340,7 @@ def attend(args, task, thread):
     11 Ev, 12 scale (bits), 13 softcap (bits) or 0, 14 window or 0, 15 cells after its own that a row sees, 16 scratch,
     17 bytes of scratch a thread, 18-20 bytes from a block, head and cell of keys to the next, 21-23 the same of values,
     24 ALiBi's slopes f32 (H,) or 0, 25 records of split ranges; addresses of kernels: 26-27 of cache_types.read_rows
-    for keys and values, 28 dot_block, 29 mix_block
+    for keys and values, 28-29 dot_block and mix_block of scratch; 30-31 the same of the cache, or 0
 
     A range: 0 where its table begins, 1 first row, 2 rows, 3 cells of the sequence, 4 its first cell where there are no
     tables, 5-6 its cells, beginning with a span, 7 into how many parts it is split, a span each (1: it is not), 8 its

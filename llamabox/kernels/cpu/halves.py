@@ -9,7 +9,7 @@ from llamabox.kernels.cpu.features import FEATURES
 from llamabox.kernels.cpu.simd import F32, I16, I32, I64, constant, f32x8, i32x8, pointer
 
 
-def _half_to_float(builder, bits, vector):
+def half_to_float(builder, bits, vector):
     """f16 bits (a vector of i16, or one) as f32, exactly, NaN and infinity included."""
     wide = ir.VectorType(I32, bits.type.count) if vector else I32
     single = ir.VectorType(F32, bits.type.count) if vector else F32
@@ -32,7 +32,7 @@ def _half_loader(result, bits):
         def code(context, builder, sig, args):
             value = builder.load(pointer(builder, args[0], bits))
             value.align = 1
-            return _half_to_float(builder, value, isinstance(bits, ir.VectorType))
+            return half_to_float(builder, value, isinstance(bits, ir.VectorType))
 
         return signature(result, types.intp), code
 
@@ -114,7 +114,7 @@ def _each_half(blocks):
                 value = builder.load(pointer(builder, builder.add(base, builder.mul(I64(block), stride)), I16))
                 value.align = 1
                 bits = builder.insert_element(bits, value, I32(lane))
-            return _half_to_float(builder, bits, True)
+            return half_to_float(builder, bits, True)
 
         return signature(f32x8, types.intp, types.int64), code
 
@@ -131,7 +131,7 @@ def f16_of_bits(typing, bits):
     """An f16's bits as f32."""
 
     def code(context, builder, sig, args):
-        return _half_to_float(builder, args[0], False)
+        return half_to_float(builder, args[0], False)
 
     return signature(types.float32, types.uint16), code
 

@@ -7,15 +7,19 @@ mix_RxV   R rows of sums, 16 V values of each: the weighted values of some cells
 R, C and V change how often a value is loaded, never a result.
 """
 
+from collections.abc import Callable
+
 from llvmlite import ir
 from numba import types
 from numba.core.typing.templates import signature
 from numba.extending import intrinsic
 
 from llamabox.kernels.cpu.features import FEATURES
-from llamabox.kernels.cpu.program import argument, kernel
+from llamabox.kernels.cpu.halves import half_to_float
+from llamabox.kernels.cpu.program import Kernel, argument
 from llamabox.kernels.cpu.simd import (
     F32,
+    I16,
     I64,
     call_llvm,
     constant,
@@ -80,7 +84,26 @@ def _sum_lanes(builder, vectors):
     return vectors[0]
 
 
-def dot_tile(rows, cells):
+class Source:
+    """What keys and values are read from: bytes a value, and how 16 become f32.
+
+    load(builder, address of a row, how many bytes of f32 come before)
+    """
+
+    def __init__(self, name: str, size: int, load: Callable):
+        self.name, self.size, self.load = name, size, load
+
+
+def _load_f16(builder, row, offset):
+    bits = _load(builder, row, builder.lshr(offset, I64(1)), ir.VectorType(I16, LANES))
+    return half_to_float(builder, bits, True)
+
+
+F32_ROWS = Source("f32", 4, lambda builder, row, offset: _load(builder, row, offset, WIDE))
+F16_ROWS = Source("f16", 2, _load_f16)
+
+
+def dot_tile(rows, cells, source):
     """The op dot(q, bytes a query, keys, bytes a key, width, scores, bytes a row of scores); 16 divides the width."""
 
     @intrinsic
@@ -93,7 +116,7 @@ def dot_tile(rows, cells):
             def body(k, sums):
                 x, sums = [_load(builder, at, k, WIDE) for at in queries], list(sums)
                 for c, place in enumerate(places):
-                    key = _load(builder, place, k, WIDE)
+                    key = source.load(builder, place, k)
                     for r in range(rows):
                         sums[r * cells + c] = _fma(builder, x[r], key, sums[r * cells + c])
                 return sums
@@ -111,7 +134,7 @@ def dot_tile(rows, cells):
     return dot
 
 
-def mix_tile(rows, vectors):
+def mix_tile(rows, vectors, source):
     """The op mix(sums, bytes a row, weights, bytes a row, values, bytes a cell, low, high), where low < high."""
 
     @intrinsic
@@ -123,7 +146,7 @@ def mix_tile(rows, vectors):
 
             def body(cell, sums):
                 place, sums = builder.add(values, builder.mul(cell, value_bytes)), list(sums)
-                value = [_load(builder, place, 4 * LANES * v, WIDE) for v in range(vectors)]
+                value = [source.load(builder, place, I64(4 * LANES * v)) for v in range(vectors)]
                 for r, at in enumerate(weights_at):
                     weight = splat_to(builder, _load(builder, at, builder.mul(cell, I64(4)), F32), WIDE)
                     for v in range(vectors):
@@ -145,9 +168,6 @@ def mix_tile(rows, vectors):
 TILE, TILE_KEYS, ONE_KEYS, VECTORS = (4, 4, 16, 4) if FEATURES.avx512 else (2, 2, 4, 2)
 PAIR_KEYS = 8
 SPAN_BYTES = 4 * SPAN
-_dot_tile, _dot_pair, _dot_one = dot_tile(TILE, TILE_KEYS), dot_tile(2, PAIR_KEYS), dot_tile(1, ONE_KEYS)
-_mix_tile, _mix_tile_end = mix_tile(TILE, VECTORS), mix_tile(TILE, 1)
-_mix_one, _mix_one_end = mix_tile(1, VECTORS), mix_tile(1, 1)
 
 
 @inline
@@ -168,40 +188,46 @@ def _high(ranges, i, offset, cells):
     return min(cells, load_i32(ranges + 8 * i + 4) - offset)
 
 
-@kernel
-def dot_block(args, task, thread):
-    """Scores of n queries with a block's keys; what none of a tile's queries sees may be left out.
+def dot_block(source):
+    """The kernel that multiplies queries with a block's keys of a Source."""
+    tile, pair, one = dot_tile(TILE, TILE_KEYS, source), dot_tile(2, PAIR_KEYS, source), dot_tile(1, ONE_KEYS, source)
 
-    args: 0 queries (n, width) f32, 1 keys (BLOCK, width) f32, 2 scores (n, SPAN), 3 ranges, 4 n, 5 width, 6 cells from
-    the span's beginning to the block, 7 cells of the block, 8 as many rows that are needed later and asked for
-    meanwhile, 9 bytes from one to the next, 10 bytes of one
-    """
-    queries, keys, scores, ranges = argument(args, 0), argument(args, 1), argument(args, 2), argument(args, 3)
-    n, width, offset, cells = argument(args, 4), argument(args, 5), argument(args, 6), argument(args, 7)
-    i, size, tiles, scores = 0, 4 * width, _in_tiles(n), scores + 4 * offset
-    while i < n:
-        rows, step = TILE, TILE_KEYS
-        if i >= tiles:
-            rows, step = (2, PAIR_KEYS) if n - i > 1 else (1, ONE_KEYS)
-        if _low(ranges, i, offset) < _high(ranges, i + rows - 1, offset, cells):
-            c = 0
+    def dot(args, task, thread):
+        """Scores; what none of a tile's queries sees may be left out. All BLOCK keys must be there to be read.
+
+        args: 0 queries (n, width) f32, 1 keys, 2 bytes from a key to the next, 3 scores (n, SPAN), 4 ranges, 5 n,
+        6 width, 7 cells from the span's beginning to the block, 8 cells of the block, 9 as many rows that are needed
+        later and asked for meanwhile, 10 bytes from one to the next, 11 bytes of one
+        """
+        queries, key_bytes, ranges, n = argument(args, 0), argument(args, 2), argument(args, 4), argument(args, 5)
+        width, offset, cells = argument(args, 6), argument(args, 7), argument(args, 8)
+        i, size, tiles = 0, 4 * width, _in_tiles(n)
+        while i < n:
+            rows, step, c = TILE, TILE_KEYS, 0
+            if i >= tiles:
+                rows, step = (2, PAIR_KEYS) if n - i > 1 else (1, ONE_KEYS)
+            if _low(ranges, i, offset) >= _high(ranges, i + rows - 1, offset, cells):
+                c = cells
             while c < cells:
                 if i == 0:
                     _prefetch_rows(args, c, step)
-                q, k, at = queries + i * size, keys + c * size, scores + i * SPAN_BYTES + 4 * c
+                q, k = queries + i * size, argument(args, 1) + c * key_bytes
+                at = argument(args, 3) + i * SPAN_BYTES + 4 * (offset + c)
                 if rows == TILE:
-                    _dot_tile(q, size, k, size, width, at, SPAN_BYTES)
+                    tile(q, size, k, key_bytes, width, at, SPAN_BYTES)
                 elif rows == 2:
-                    _dot_pair(q, size, k, size, width, at, SPAN_BYTES)
+                    pair(q, size, k, key_bytes, width, at, SPAN_BYTES)
                 else:
-                    _dot_one(q, size, k, size, width, at, SPAN_BYTES)
+                    one(q, size, k, key_bytes, width, at, SPAN_BYTES)
                 c += step
-        i += rows
+            i += rows
+
+    return Kernel(dot, f"{source.name} dot")
 
 
 @inline
 def _prefetch_rows(args, first, n):
-    rows, step, size = argument(args, 8), argument(args, 9), argument(args, 10)
+    rows, step, size = argument(args, 9), argument(args, 10), argument(args, 11)
     for row in range(first, first + n):
         prefetch_row(rows + row * step, size)
 
@@ -213,60 +239,52 @@ def prefetch_row(row, size):
         prefetch(row + line)
 
 
-@inline
-def _mix(mix, mix_end, sums, sum_bytes, weights, values, size, low, high):
-    """All vectors of a tile's rows."""
-    k = 0
-    while k + 64 * VECTORS <= size:
-        mix(sums + k, sum_bytes, weights, SPAN_BYTES, values + k, size, low, high)
-        k += 64 * VECTORS
-    while k < size:
-        mix_end(sums + k, sum_bytes, weights, SPAN_BYTES, values + k, size, low, high)
-        k += 64
+def mix_block(source):
+    """The kernel that adds up a block's values of a Source."""
+    size_of_value = source.size
+    tile, tile_end = mix_tile(TILE, VECTORS, source), mix_tile(TILE, 1, source)
+    one, one_end = mix_tile(1, VECTORS, source), mix_tile(1, 1, source)
 
+    @inline
+    def mix_rows(args, mix, mix_end, i, low, high):
+        """All vectors of the rows of a tile that begins with row i."""
+        sum_bytes, value_bytes, k = argument(args, 1), argument(args, 4), 0
+        sums, weights = argument(args, 0) + i * sum_bytes, argument(args, 2) + i * SPAN_BYTES + 4 * argument(args, 8)
+        while k < argument(args, 7):
+            at, value = sums + 4 * k, argument(args, 3) + k * size_of_value
+            if k + LANES * VECTORS <= argument(args, 7):
+                mix(at, sum_bytes, weights, SPAN_BYTES, value, value_bytes, low, high)
+                k += LANES * VECTORS
+            else:
+                mix_end(at, sum_bytes, weights, SPAN_BYTES, value, value_bytes, low, high)
+                k += LANES
 
-@inline
-def _mix_tiles(sums, sum_bytes, weights, values, ranges, tiles, size, offset, cells):
-    """The cells that all rows of a tile see."""
-    for i in range(0, tiles, TILE):
-        low, high = _low(ranges, i + TILE - 1, offset), _high(ranges, i, offset, cells)
-        if low < high:
-            at, weight = sums + i * sum_bytes, weights + i * SPAN_BYTES
-            _mix(_mix_tile, _mix_tile_end, at, sum_bytes, weight, values, size, low, high)
+    def mix(args, task, thread):
+        """Add to n rows of sums a block's values by weights.
 
+        Rows go in tiles through the cells that all of a tile's rows see; what only some see before that, and after, one
+        by one, as do rows that are in no tile.
 
-@kernel
-def mix_block(args, task, thread):
-    """Add to n rows of sums a block's values by weights.
-
-    Rows go in tiles through the cells that all of a tile's rows see; what only some see before that, and after, one by
-    one, as do rows that are in no tile.
-
-    args: 0 sums, 1 bytes a row of sums, 2 weights (n, SPAN), 3 values (BLOCK, width) f32, 4 ranges, 5 n, 6 width,
-    7 cells from the span's beginning to the block, 8 cells of the block
-    """
-    sums, sum_bytes, weights, values = argument(args, 0), argument(args, 1), argument(args, 2), argument(args, 3)
-    ranges, n, width, offset, cells = (
-        argument(args, 4),
-        argument(args, 5),
-        argument(args, 6),
-        argument(args, 7),
-        argument(args, 8),
-    )
-    weights, size, tiles = weights + 4 * offset, 4 * width, _in_tiles(n)
-    for after in range(2):
-        if after:
-            _mix_tiles(sums, sum_bytes, weights, values, ranges, tiles, size, offset, cells)
-            end = min(n, tiles) if load_i32(ranges + 4) < offset + cells else 0
-            i = 0
-        else:
+        args: 0 sums, 1 bytes a row of sums, 2 weights (n, SPAN), 3 values, 4 bytes from a value to the next, 5 ranges,
+        6 n, 7 width, 8 cells from the span's beginning to the block, 9 cells of the block
+        """
+        ranges, n, offset, cells = argument(args, 5), argument(args, 6), argument(args, 8), argument(args, 9)
+        tiles = _in_tiles(n)
+        for after in range(2):
             i, end = (0 if load_i32(ranges + 8 * n - 8) > offset else tiles), n
-        for r in range(i, end):
-            low, high, first = _low(ranges, r, offset), _high(ranges, r, offset, cells), r // TILE * TILE
             if after:
-                low = max(low, _low(ranges, first + TILE - 1, offset), _high(ranges, first, offset, cells))
-            elif r < tiles:
-                high = min(high, _low(ranges, first + TILE - 1, offset))
-            if low < high:
-                at = sums + r * sum_bytes
-                _mix(_mix_one, _mix_one_end, at, sum_bytes, weights + r * SPAN_BYTES, values, size, low, high)
+                for t in range(0, tiles, TILE):
+                    low, high = _low(ranges, t + TILE - 1, offset), _high(ranges, t, offset, cells)
+                    if low < high:
+                        mix_rows(args, tile, tile_end, t, low, high)
+                i, end = 0, (min(n, tiles) if load_i32(ranges + 4) < offset + cells else 0)
+            for r in range(i, end):
+                low, high, first = _low(ranges, r, offset), _high(ranges, r, offset, cells), r // TILE * TILE
+                if after:
+                    low = max(low, _low(ranges, first + TILE - 1, offset), _high(ranges, first, offset, cells))
+                elif r < tiles:
+                    high = min(high, _low(ranges, first + TILE - 1, offset))
+                if low < high:
+                    mix_rows(args, one, one_end, r, low, high)
+
+    return Kernel(mix, f"{source.name} mix")

@@ -31,7 +31,7 @@ EMBEDDINGS = "token_embd.weight"
 class PlacedWeight(Weight):
     """A weight of which every device has its part, with its scale if it has one; data is the file's.
 
-    build  (name that says where, tensor) -> its parts
+    build  the name that says where -> its parts there
     """
 
     build: Callable[[str], list["Part"]] = lambda name: []

@@ -34,8 +34,8 @@ def choose(dotprod: bool) -> llvm.TargetMachine:
 
 
 def kernels() -> Iterator:
-    """Every kernel; attention with keys and values of the same type."""
-    from llamabox.kernels.cpu import activation, attention, elementwise, fused, products, program
+    """Every kernel."""
+    from llamabox.kernels.cpu import activation, attention, cache_types, elementwise, fused, products, program, tiles
     from llamabox.kernels.cpu.cache_types import CACHE
     from llamabox.kernels.cpu.floats import FLOATS
     from llamabox.kernels.cpu.unit import UNITS
@@ -43,13 +43,20 @@ def kernels() -> Iterator:
     for name in (*UNITS, *FLOATS):
         yield products.one_row(name)
         yield products.many_rows(name)
+    for name in UNITS:
+        yield products.two_rows(name)
+        yield products.four_rows(name)
     yield from (activation.quantise, elementwise.rms_norm, elementwise.layer_norm, elementwise.rope, fused.rms_norm)
     for name, activation_ in elementwise.ACTIVATIONS.items():
         yield elementwise.activate(activation_)
         yield fused.activate(name)
     for cache_type in CACHE.values():
-        yield attention.store_rows(cache_type)
-        yield attention.attend(cache_type, cache_type)
+        yield cache_types.store_rows(cache_type)
+        yield cache_types.read_rows(cache_type)
+    yield attention.attend
+    for source in (tiles.F32_ROWS, tiles.F16_ROWS):
+        yield tiles.dot_block(source)
+        yield tiles.mix_block(source)
     yield from (program.run_program, program.help_programs)
 
 

@@ -42,7 +42,7 @@ class TorchOps(Ops):
         self._tile = TILE_BYTES if self._on_cpu else ACCELERATOR_TILE_BYTES
         self._narrow = torch.bfloat16 if _multiplies_bf16(self.device) else torch.float32
         self._plan: StepPlan | None = None
-        self._host: dict[int, tuple[Any, np.ndarray]] = {}  # id of a device array -> it, and a copy on the host
+        self._host: dict[int, tuple[Any, np.ndarray]] = {}  # id of a 1-D weight -> it, and its values on the host
 
     def begin(self, rows: int) -> Threads:
         threads = super().begin(rows)
@@ -54,7 +54,10 @@ class TorchOps(Ops):
 
     def weight(self, tensor: Tensor, scale: Tensor | None = None) -> Any:
         if len(tensor.shape) == 1:
-            return self.array(_as_f32(tensor.data, tensor.type))
+            host = _as_f32(tensor.data, tensor.type)
+            made = self.array(host)
+            self._host[id(made)] = (made, host)
+            return made
         factor = None if scale is None else self.array(_as_f32(scale.data, scale.type).reshape(-1))
         return Weight(tensor.name, tensor.type, tensor.shape, self.array(tensor.data), factor)
 
@@ -186,8 +189,11 @@ class TorchOps(Ops):
     # ---- positions and attention ------------------------------------------------------------------------------------
 
     def rope_angles(self, pos: np.ndarray, rope: Rope, factors: Any = None) -> tuple:
-        """Made on the host, where there is f64; factors are read back once, not once a step."""
-        cos, sin = rope_angles(pos, rope, None if factors is None else self._host_copy(factors))
+        """Made on the host, where there is f64. Factors that are a weight need not be read back."""
+        if factors is not None:
+            kept = self._host.get(id(factors))
+            factors = self.to_numpy(factors) if kept is None else kept[1]
+        cos, sin = rope_angles(pos, rope, factors)
         return self.array(cos), self.array(sin)
 
     def rope(self, x: Any, angles: tuple, neox: bool) -> Any:
@@ -252,11 +258,6 @@ class TorchOps(Ops):
     def _index(self, ids: Any) -> Any:
         """Row numbers of the host or of the device, as an index on the device."""
         return self.array(np.asarray(ids, np.int64)) if not isinstance(ids, torch.Tensor) else ids
-
-    def _host_copy(self, x: Any) -> np.ndarray:
-        if id(x) not in self._host:
-            self._host[id(x)] = (x, self.to_numpy(x))
-        return self._host[id(x)][1]
 
 
 def _multiplies_bf16(device: torch.device) -> bool:

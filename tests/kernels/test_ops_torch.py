@@ -1,0 +1,80 @@
+"""TorchOps: products and attention take no large arrays; bf16, threads, devices."""
+
+import numpy as np
+import pytest
+import torch
+from op_cases import matrix, nmse, normal
+from torch_watch import NOT_EVERYWHERE, Watch
+
+import llamabox
+from llamabox.assets import tiny_chat_path
+from llamabox.gguf import dequantize, open_gguf
+from llamabox.kernels import BackendError, KVShape, Rows, make_step, open_backend
+
+
+def test_the_watch_sees_what_is_not_allowed():
+    with Watch() as seen:
+        x = torch.zeros(3, dtype=torch.float64)
+        x[0].item()
+        x[x > 0]
+    assert seen.dtypes & NOT_EVERYWHERE
+    assert {"aten._local_scalar_dense.default", "aten.nonzero.default"} & seen.names
+
+
+@pytest.mark.parametrize("how", [{}, {"window": 700, "softcap": 20.0}, {"alibi": 8.0}], ids=str)
+@pytest.mark.parametrize("rows, start", [(3000, 0), (1, 5999)])
+def test_attention_takes_no_large_arrays(rows, start, how):
+    """All scores of the prompt would be 72 MB a head; a tile is 4 MB."""
+    ops = open_backend("torch", 2, device="CPU")
+    kv = ops.kv_cache([KVShape(2, 32, 32)], 188, "f16", "q8_0")
+    q, k, v = (ops.array(normal(i, rows, n, 32)) for i, n in ((1, 4), (2, 2), (3, 2)))
+    with Watch() as seen:
+        ops.attend(q, k, v, make_step([Rows(start, rows, range(188))], kv), 0, scale=0.25, **how)
+    assert 0 < seen.largest <= 4 << 20
+
+
+def test_products_unpack_tiles():
+    """A matrix of 32 MB of values takes 4 MB of them at a time."""
+    ops = open_backend("torch", 2, device="CPU")
+    weight = matrix("Q8_0", 8192, 1024)
+    there = type(weight)(weight.name, weight.type, weight.shape, ops.array(weight.data))
+    x = normal(1, 2, 1024)
+    with Watch() as seen:
+        y = ops.linear(ops.array(x), there)
+    assert 1 << 20 < seen.largest <= 4 << 20
+    assert nmse(x.astype(np.float64) @ dequantize(weight.data, weight.type).T.astype(np.float64), y.numpy()) <= 1e-12
+
+
+def test_products_in_bf16_stay_within_the_bound():
+    """What accelerators with bf16 products compute, on the CPU."""
+    ops = open_backend("torch", 2, device="CPU")
+    ops._narrow = torch.bfloat16
+    for name in ("Q4_0", "Q6_K", "F16"):
+        weight, x = matrix(name, 64, 2048), normal(1, 5, 2048)
+        there = type(weight)(weight.name, weight.type, weight.shape, ops.array(weight.data))
+        expected = x.astype(np.float64) @ dequantize(weight.data, weight.type).astype(np.float64).T
+        error = nmse(expected, ops.linear(ops.array(x), there).numpy())
+        assert error <= (1e-12 if name == "F16" else 2e-5)
+        assert (error > 1e-9) == (name != "F16"), "bf16 where it is allowed"
+
+
+def test_weights_on_a_cpu_are_those_of_the_mapped_file():
+    file = open_gguf(tiny_chat_path())
+    ops = open_backend("torch", 1, device="CPU")
+    tensor = file.tensors["token_embd.weight"]
+    assert ops.weight(tensor).data.data_ptr() == tensor.data.ctypes.data
+
+
+def test_threads_are_those_asked_for():
+    ops = open_backend("torch", 1, 2, device="CPU")
+    ops.begin(1)
+    assert torch.get_num_threads() == 1
+    ops.begin(5)
+    assert torch.get_num_threads() == 2
+
+
+def test_a_device_that_is_not_there_is_refused():
+    with pytest.raises(BackendError, match="^device of backend torch: found 'CUDA9', expected .* present: CPU"):
+        open_backend("torch", device="CUDA9")
+    with pytest.raises(BackendError, match="found 'XPU7'"):
+        llamabox.load(tiny_chat_path(), backend="torch", device="XPU7")

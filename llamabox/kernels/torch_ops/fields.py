@@ -34,17 +34,22 @@ def shifted(x: Tensor, shifts: range, mask: int) -> Tensor:
     return x[..., None] >> constants(tuple(shifts), x.dtype, x.device) & mask
 
 
+def bit_planes(codes: Tensor, run: int, bits: int) -> Tensor:
+    """The fields of so many bits of each run of bytes, lowest first: uint8 (N, M) -> uint8 (N, 8 / bits * M)
+
+    run  1, or a multiple of 4: then four bytes are taken at once
+    """
+    mask = (1 << bits) - 1
+    if run == 1:
+        return shifted(codes, range(0, 8, bits), mask).reshape(len(codes), -1)
+    words = words32(codes, 0, codes.shape[1] // 4).reshape(len(codes), -1, run // 4)
+    planes = [words >> shift & mask * 0x01010101 for shift in range(0, 8, bits)]
+    return torch.stack(planes, dim=2).view(torch.uint8).reshape(len(codes), -1)
+
+
 def nibbles(codes: Tensor, run: int) -> Tensor:
     """The low, then the high halves of each run of bytes: uint8 (N, M) -> uint8 (N, 2 M), values 0..15"""
-    runs = codes.reshape(len(codes), -1, 1, run)
-    return torch.cat([runs & 15, runs >> 4], dim=2).reshape(len(codes), -1)
-
-
-def bit_planes(codes: Tensor, run: int, bits: int) -> Tensor:
-    """The fields of so many bits of each run of bytes, lowest first: uint8 (N, M) -> uint8 (N, 8 / bits * M)"""
-    runs = codes.reshape(len(codes), -1, 1, run)
-    planes = [runs >> shift & (1 << bits) - 1 for shift in range(0, 8, bits)]
-    return torch.cat(planes, dim=2).reshape(len(codes), -1)
+    return bit_planes(codes, run, 4)
 
 
 def bits_of(codes: Tensor) -> Tensor:

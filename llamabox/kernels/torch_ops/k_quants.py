@@ -7,15 +7,14 @@ from llamabox.kernels.torch_ops.fields import bit_planes, halves, nibbles, signe
 
 def q2_k(blocks):
     scales, minima = blocks[:, :16] & 15, blocks[:, :16] >> 4
-    codes = bit_planes(blocks[:, 16:80], 32, 2).reshape(-1, 16, 16)
-    values = (halves(blocks, 80) * scales)[:, :, None] * codes - (halves(blocks, 82) * minima)[:, :, None]
-    return values.reshape(-1, 256)
+    codes = bit_planes(blocks[:, 16:80], 32, 2).float()
+    return _scaled(halves(blocks, 80) * scales, codes, halves(blocks, 82) * minima)
 
 
 def q3_k(blocks):
     scales = nibbles(blocks[:, 96:104], 8) | bit_planes(blocks[:, 104:108], 4, 2) << 4
     codes = bit_planes(blocks[:, :32], 32, 1) << 2 | bit_planes(blocks[:, 32:96], 32, 2)
-    return _scaled(halves(blocks, 108) * (scales.float() - 32), codes.float() - 4)
+    return _scaled(halves(blocks, 108) * (scales.float() - 32), codes.float().sub_(4))
 
 
 def q4_k(blocks):
@@ -28,16 +27,19 @@ def q5_k(blocks):
 
 def q6_k(blocks):
     codes = bit_planes(blocks[:, 128:192], 32, 2) << 4 | nibbles(blocks[:, :128], 64)
-    return _scaled(halves(blocks, 208) * signed(blocks[:, 192:208]), codes.float() - 32)
+    return _scaled(halves(blocks, 208) * signed(blocks[:, 192:208]), codes.float().sub_(32))
 
 
 def q8_k(blocks):
     return words32(blocks, 0, 1).view(torch.float32) * signed(blocks[:, 4:260])
 
 
-def _scaled(scales, codes):
-    """f32 (N, S) scales, (N, 256) codes -> (N, 256)"""
-    return (scales[:, :, None] * codes.reshape(*scales.shape, -1)).reshape(-1, 256)
+def _scaled(scales, codes, minima=None):
+    """scale * code - minimum, in place: f32 (N, S), f32 (N, 256), f32 (N, S) or None -> (N, 256)"""
+    values = codes.reshape(*scales.shape, -1).mul_(scales[:, :, None])
+    if minima is not None:
+        values.sub_(minima[:, :, None])
+    return values.reshape(-1, 256)
 
 
 def _scale_and_shift(blocks, codes):
@@ -45,5 +47,4 @@ def _scale_and_shift(blocks, codes):
     first, second, last = blocks[:, 4:8], blocks[:, 8:12], blocks[:, 12:16]
     scales = torch.cat([first & 63, (last & 15) | (first >> 2) & 48], dim=1)
     minima = torch.cat([second & 63, (last >> 4) | (second >> 2) & 48], dim=1)
-    values = (halves(blocks, 0) * scales)[:, :, None] * codes.reshape(-1, 8, 32)
-    return (values - (halves(blocks, 2) * minima)[:, :, None]).reshape(-1, 256)
+    return _scaled(halves(blocks, 0) * scales, codes.float(), halves(blocks, 2) * minima)

@@ -1,7 +1,7 @@
 """Types with one scale a block: 4, 5 and 8 bits, the ternary and binary types, and 4-bit floating point.
 
 Each function takes blocks, uint8 (N, bytes a block), and returns float32 (N, values a block), in the order of products
-of gguf/dequant, where the layouts are drawn.
+of gguf/dequant, where the layouts are drawn. Products are taken in place, in what was made here.
 """
 
 import torch
@@ -15,23 +15,23 @@ def bf16(blocks):
 
 
 def q4_0(blocks):
-    return halves(blocks, 0) * (nibbles(blocks[:, 2:], 16).float() - 8)
+    return nibbles(blocks[:, 2:], 16).float().sub_(8).mul_(halves(blocks, 0))
 
 
 def q4_1(blocks):
-    return halves(blocks, 0) * nibbles(blocks[:, 4:], 16) + halves(blocks, 2)
+    return nibbles(blocks[:, 4:], 16).float().mul_(halves(blocks, 0)).add_(halves(blocks, 2))
 
 
 def q5_0(blocks):
-    return halves(blocks, 0) * (_five_bits(blocks[:, 2:6], blocks[:, 6:]).float() - 16)
+    return _five_bits(blocks[:, 2:6], blocks[:, 6:]).float().sub_(16).mul_(halves(blocks, 0))
 
 
 def q5_1(blocks):
-    return halves(blocks, 0) * _five_bits(blocks[:, 4:8], blocks[:, 8:]) + halves(blocks, 2)
+    return _five_bits(blocks[:, 4:8], blocks[:, 8:]).float().mul_(halves(blocks, 0)).add_(halves(blocks, 2))
 
 
 def q8_0(blocks):
-    return halves(blocks, 0) * signed(blocks[:, 2:])
+    return signed(blocks[:, 2:]).mul_(halves(blocks, 0))
 
 
 def q8_1(blocks):
@@ -44,15 +44,15 @@ def tq1_0(blocks):
 
 
 def tq2_0(blocks):
-    return halves(blocks, 64) * (bit_planes(blocks[:, :64], 32, 2).float() - 1)
+    return bit_planes(blocks[:, :64], 32, 2).float().sub_(1).mul_(halves(blocks, 64))
 
 
 def q1_0(blocks):
-    return halves(blocks, 0) * (2 * bits_of(blocks[:, 2:]).float() - 1)
+    return bits_of(blocks[:, 2:]).float().mul_(2).sub_(1).mul_(halves(blocks, 0))
 
 
 def q2_0(blocks):
-    return halves(blocks, 0) * (bit_planes(blocks[:, 2:], 1, 2).float() - 1)
+    return bit_planes(blocks[:, 2:], 1, 2).float().sub_(1).mul_(halves(blocks, 0))
 
 
 def mxfp4(blocks):

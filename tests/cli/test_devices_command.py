@@ -100,7 +100,7 @@ def test_complete_with_torch(capsys):
     """The shipped model's greedy text is that of the reference."""
     texts = []
     for backend in ("numpy", "torch"):
-        argv = ["complete", "--backend", backend, "-dev", "none", "--temp", "0", "-n", "24", "Once upon a time"]
-        assert main(argv) == 0
+        flags = ["--backend", backend, "-t", "1", "-dev", "none", "--temp", "0", "-n", "24"]
+        assert main(["complete", *flags, "Once upon a time"]) == 0
         texts.append(capsys.readouterr().out)
     assert texts[0] == texts[1] and len(texts[0]) > 20

@@ -22,10 +22,11 @@ def path(tmp_path_factory):
     return path
 
 
+@pytest.mark.parametrize("backend", ["numpy", "torch"])
 @pytest.mark.parametrize("name", STORED)
-def test_tokens_are_those_of_llama_server(path, name):
+def test_tokens_are_those_of_llama_server(path, name, backend):
     type_name, case = name.split()
-    model = llamabox.load(path, backend="numpy", n_ctx=context_shift.N_CTX)
+    model = llamabox.load(path, backend=backend, threads=1, n_ctx=context_shift.N_CTX)
     options = EngineOptions(context_shift.N_CTX, cache_type_k=type_name, cache_type_v=type_name, context_shift=True)
     engine = Engine(model.model, model.tokenizer, options)
     request = GenerationRequest(

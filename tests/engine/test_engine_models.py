@@ -1,10 +1,11 @@
-"""The engine on real, tiny models and both backends: text does not depend on who else runs or on what is cached."""
+"""The engine on real, tiny models and every backend: text does not depend on who else runs or on what is cached."""
 
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from on_backends import PRESENT
 
 import llamabox
 from llamabox.engine import Engine, EngineOptions, FinishEvent, GenerationError, GenerationRequest, SamplingParams
@@ -15,11 +16,11 @@ import logits  # noqa: E402
 PROMPTS = [[(5 * i + 3 * j * j) % 120 for j in range(n)] for i, n in enumerate((3, 17, 40, 64))]
 
 
-@pytest.fixture(scope="module", params=["numpy", "cpu"])
+@pytest.fixture(scope="module", params=PRESENT)
 def model(request, tmp_path_factory):
     """Gemma 3: sliding windows, grouped heads, norms around every part."""
     path = logits.open_case("gemma3", tmp_path_factory.mktemp("archs")).path
-    return llamabox.load(path, backend=request.param).model
+    return llamabox.load(path, backend=request.param, threads=1 if request.param == "torch" else None).model
 
 
 def run(engine, *prompts):
@@ -54,7 +55,7 @@ def test_the_text_is_the_same_alone_among_others_in_chunks_and_from_the_cache(mo
 
 def test_a_damaged_weight_ends_the_request_and_names_the_layer(model, monkeypatch):
     norm = model.weights.layers[1].ffn_norm
-    monkeypatch.setattr(model.weights.layers[1], "ffn_norm", np.full_like(norm, np.nan))
+    monkeypatch.setattr(model.weights.layers[1], "ffn_norm", model.ops.array(np.full(norm.shape, np.nan, np.float32)))
     engine = make(model)
     generation = engine.submit(GenerationRequest((1, 2, 3)))
     engine.step()

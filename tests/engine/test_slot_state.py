@@ -34,8 +34,8 @@ def path(tmp_path_factory):
     return logits.open_case("llama", tmp_path_factory.mktemp("models")).path
 
 
-def make(path, type_k="f16", type_v="f16", n_ctx=512, n_parallel=2, **load):
-    model = llamabox.load(path, backend="numpy", cache_type_k=type_k, cache_type_v=type_v, n_ctx=256, **load)
+def make(path, type_k="f16", type_v="f16", n_ctx=512, n_parallel=2, backend="numpy", **load):
+    model = llamabox.load(path, backend=backend, threads=1, cache_type_k=type_k, cache_type_v=type_v, n_ctx=256, **load)
     options = EngineOptions(n_ctx, n_parallel, cache_type_k=type_k, cache_type_v=type_v)
     return Engine(model.model, None, options)
 
@@ -62,22 +62,24 @@ def saved(engine, id=0):
 
 
 @pytest.mark.parametrize("types", [("f16", "f16"), ("q8_0", "q4_0"), ("f32", "bf16")])
-def test_a_restored_slot_saves_the_prefill_and_gives_the_same_text(path, tmp_path, types):
-    engine = make(path, *types)
+@pytest.mark.parametrize("backends", [("numpy", "numpy"), ("torch", "torch"), ("torch", "numpy")])
+def test_a_restored_slot_saves_the_prefill_and_gives_the_same_text(path, tmp_path, types, backends):
+    first, second = ({"backend": backend} for backend in backends)
+    engine = make(path, *types, **first)
     expected, _ = run(engine)
     state = saved(engine)
     assert state.tokens == [*PROMPT, *expected[:-1]]
     size = write_state(tmp_path / "a", state, engine.slot_layout)
     assert size == (tmp_path / "a").stat().st_size
 
-    other = make(path, *types)
+    other = make(path, *types, **second)
     state, n_read = read_state(tmp_path / "a", other.slot_layout)
     assert n_read == size
     result(other, other.restore_slot(1, state))
     tokens, end = run(other)
     assert (tokens, end.timings.n_cached, end.id_slot) == (expected, 69, 1)
     longer = (*PROMPT, *expected[:3], 5)
-    fresh = run(make(path, *types), longer)[0]
+    fresh = run(make(path, *types, **second), longer)[0]
     assert run(other, longer)[0] == fresh
     assert run(make(path, *types))[1].timings.n_cached == 0
 

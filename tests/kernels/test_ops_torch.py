@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from on_backends import open_torch
 from op_cases import matrix, nmse, normal
 from torch_watch import NOT_EVERYWHERE, Watch
 
@@ -25,7 +26,7 @@ def test_the_watch_sees_what_is_not_allowed():
 @pytest.mark.parametrize("rows, start", [(3000, 0), (1, 5999)])
 def test_attention_takes_no_large_arrays(rows, start, how):
     """All scores of the prompt would be 72 MB a head; a tile is 4 MB."""
-    ops = open_backend("torch", 2, device="CPU")
+    ops = open_torch()
     kv = ops.kv_cache([KVShape(2, 32, 32)], 188, "f16", "q8_0")
     q, k, v = (ops.array(normal(i, rows, n, 32)) for i, n in ((1, 4), (2, 2), (3, 2)))
     with Watch() as seen:
@@ -35,7 +36,7 @@ def test_attention_takes_no_large_arrays(rows, start, how):
 
 def test_products_unpack_tiles():
     """A matrix of 32 MB of values takes 4 MB of them at a time."""
-    ops = open_backend("torch", 2, device="CPU")
+    ops = open_torch()
     weight = matrix("Q8_0", 8192, 1024)
     there = type(weight)(weight.name, weight.type, weight.shape, ops.array(weight.data))
     x = normal(1, 2, 1024)
@@ -47,7 +48,7 @@ def test_products_unpack_tiles():
 
 def test_products_in_bf16_stay_within_the_bound():
     """What accelerators with bf16 products compute, on the CPU."""
-    ops = open_backend("torch", 2, device="CPU")
+    ops = open_torch()
     ops._narrow = torch.bfloat16
     for name in ("Q4_0", "Q6_K", "F16"):
         weight, x = matrix(name, 64, 2048), normal(1, 5, 2048)
@@ -71,6 +72,7 @@ def test_threads_are_those_asked_for():
     assert torch.get_num_threads() == 1
     ops.begin(5)
     assert torch.get_num_threads() == 2
+    ops.begin(1)
 
 
 def test_a_device_that_is_not_there_is_refused():

@@ -139,7 +139,7 @@ def test_backend_computes():
         assert client.model.engine.model.ops.name == "numpy"
     with served("--backend", "cpu") as client:
         assert client.model.engine.model.ops.name == "cpu"
-    with served("--backend", "torch", "-dev", "none") as client:
+    with served("--backend", "torch", "-t", "1", "-dev", "none") as client:
         assert client.model.engine.model.ops.device.type == "cpu"
 
 

@@ -6,6 +6,7 @@ rows quantised to 8 bits, 32 values a scale; F32, F16 and BF16 by f32 rows. NumP
 Threads are the backend's own (cpu/threads.py); ops may be called from any thread.
 """
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -16,6 +17,7 @@ from llamabox.kernels.cpu import elementwise, products
 from llamabox.kernels.cpu.attending import How, Parts, Shape, attend_phases
 from llamabox.kernels.cpu.features import FEATURES
 from llamabox.kernels.cpu.formats import FORMATS
+from llamabox.kernels.cpu.plan import Plans
 from llamabox.kernels.cpu.products import CpuWeight, prepare, product_job, product_phases, quantise_job
 from llamabox.kernels.cpu.program import Kernel
 from llamabox.kernels.cpu.runner import Job, Program, Runner, address, float_bits, slot
@@ -50,6 +52,7 @@ class CpuOps(Ops):
     def __init__(self, threads: Threads = DEFAULT_THREADS, batch: Threads | None = None):
         super().__init__(threads, batch)
         self._runner = Runner(*self._threads)
+        self._plans = Plans(self._runner)
         self._programs: dict[tuple, tuple] = {}
         self._cut: tuple[Step, dict[tuple, Parts]] | None = None
 
@@ -62,6 +65,11 @@ class CpuOps(Ops):
         threads = super().begin(rows)
         self._runner.use(threads)
         return threads
+
+    def run(self, function: Callable, weights: Any, config: Any, tokens: Any, step: Step) -> Any:
+        if self.listener is not None or len(step.pos) > FEW_ROWS or len(step.out_rows) == 0:
+            return function(self, weights, config, tokens, step)
+        return self._plans.run(self, function, weights, config, tokens, step)
 
     # ---- weights and products ---------------------------------------------------------------------------------------
 

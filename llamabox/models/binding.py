@@ -15,7 +15,11 @@ from llamabox.models.metadata import ModelError
 OPTIONAL = "optional"  # third item of a `tensors` entry: an absent tensor is None
 
 
-def bind_weights(tensors: Mapping[str, Tensor], expected: Iterable[tuple], n_layer: int, ops: Ops) -> SimpleNamespace:
+class Weights(SimpleNamespace):
+    """A model's weights by name: `.token_embd`, `.layers[3].attn_q`. What is made of them may refer to them weakly."""
+
+
+def bind_weights(tensors: Mapping[str, Tensor], expected: Iterable[tuple], n_layer: int, ops: Ops) -> "Weights":
     """Check all names and shapes first, then wrap the weights for the backend.
 
     blk.3.attn_q.weight becomes `.layers[3].attn_q`, blk.3.attn_q.bias `.layers[3].attn_q_bias`.
@@ -42,7 +46,7 @@ def bind_weights(tensors: Mapping[str, Tensor], expected: Iterable[tuple], n_lay
     unknown = [name for name in tensors if name not in known]
     if unknown:
         raise ModelError(f"tensor {unknown[0]} is not part of this architecture ({len(unknown)} unknown tensors)")
-    root = SimpleNamespace(layers=[SimpleNamespace() for _ in range(n_layer)])
+    root = Weights(layers=[SimpleNamespace() for _ in range(n_layer)])
     wrapped: dict[str, Any] = {}
     for name, tensor in found.items():
         if tensor is not None and tensor.name not in wrapped:

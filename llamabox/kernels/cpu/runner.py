@@ -3,6 +3,7 @@
 import ctypes
 import struct
 import threading
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -36,12 +37,30 @@ def float_bits(value: float) -> int:
 
 
 _addressof, _char_from = ctypes.addressof, ctypes.c_char.from_buffer
-_SLOTS = -(1 << 62)
+_SLOTS, SLOTS = -(1 << 62), 1 << 20
+
+
+FEW = 16  # slots: up to so many are quicker filled one by one
 
 
 def slot(i: int) -> int:
     """Stands for the i-th of the values that a Program is run with."""
     return _SLOTS + i
+
+
+def is_slot(word: int | None) -> bool:
+    """Whether it stands for a value that comes with each run."""
+    return word is not None and word < _SLOTS + SLOTS
+
+
+def placed(job: Job, values: Sequence[int]) -> Job:
+    """The job with values, or other slots, in its slots."""
+    kernel, tasks, args = job
+
+    def value(word: int) -> int:
+        return values[word - _SLOTS] if is_slot(word) else word
+
+    return Job(kernel, value(tasks), tuple(map(value, args)))
 
 
 class Program:
@@ -56,10 +75,20 @@ class Program:
             for i, (kernel, tasks, args) in enumerate(phase):
                 _PACK[len(args)](packed, offset, kernel, tasks, i == last, *args)
                 offset += 8 * JOB
-        self.words = memoryview(packed)
+        self._packed, self._words = packed, memoryview(packed)
         self.first = address(packed)
         self.end = self.first + offset
-        self.slots = [(int(at), int(packed[at] - _SLOTS)) for at in np.flatnonzero(packed < _SLOTS + JOB)]
+        self._at = np.flatnonzero(packed < _SLOTS + SLOTS)
+        self._which = packed[self._at] - _SLOTS
+        self._few = list(zip(self._at.tolist(), self._which.tolist(), strict=True)) if len(self._at) <= FEW else None
+
+    def fill(self, values: Sequence[int]) -> None:
+        """Put these values into the slots."""
+        if self._few is None:
+            self._packed[self._at] = np.array(values, np.int64)[self._which]
+        else:
+            for at, i in self._few:
+                self._words[at] = values[i]
 
 
 class Runner:
@@ -71,7 +100,7 @@ class Runner:
 
     def __init__(self, *kinds: Threads):
         self.threads = max(kind.number for kind in kinds)
-        self._lock = threading.Lock()
+        self._lock, self._growing = threading.Lock(), threading.Lock()
         self._run_short, self._run_long = run_program.callable(nogil=False), run_program.callable(nogil=True)
         self._helpers: dict[Threads, Helpers] = {}
         self._scratch: dict[str, list[np.ndarray]] = {}
@@ -84,16 +113,14 @@ class Runner:
                 self._helpers[kind] = Helpers(kind)
             self._active = self._helpers[kind]
 
-    def run(self, program: Program, values: list[int], long: bool = False) -> None:
+    def run(self, program: Program, values: Sequence[int], long: bool = False) -> None:
         """Run the jobs of each phase side by side, one phase after another, with these values in its slots.
 
         long  Python's other threads run meanwhile. Not for short programs: taking the interpreter back from a busy
               thread can cost 5 ms each time.
         """
         with self._lock:
-            words = program.words
-            for at, i in program.slots:
-                words[at] = values[i]
+            program.fill(values)
             helpers = self._active
             if program.shared:
                 helpers.wake()
@@ -106,7 +133,8 @@ class Runner:
 
     def scratch(self, name: str, size_bytes: int) -> int:
         """Address of at least size_bytes of scratch of this name, aligned to 64; its content lasts for one program."""
-        arrays = self._scratch.setdefault(name, [])
-        if not arrays or arrays[-1].nbytes < size_bytes + 64:
-            arrays.append(np.empty(size_bytes * 5 // 4 + 64, np.uint8))  # older ones stay: a job may still name them
-        return (address(arrays[-1]) + 63) & ~63
+        with self._growing:
+            arrays = self._scratch.setdefault(name, [])
+            if not arrays or arrays[-1].nbytes < size_bytes + 64:
+                arrays.append(np.empty(size_bytes * 5 // 4 + 64, np.uint8))  # older ones stay: jobs may still name them
+            return (address(arrays[-1]) + 63) & ~63

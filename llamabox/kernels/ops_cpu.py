@@ -14,6 +14,7 @@ import numpy as np
 
 from llamabox.gguf import Tensor
 from llamabox.kernels.cpu import elementwise, products
+from llamabox.kernels.cpu.arithmetic import as_rows, combine_job
 from llamabox.kernels.cpu.attending import How, Parts, Shape, attend_phases
 from llamabox.kernels.cpu.features import FEATURES
 from llamabox.kernels.cpu.formats import FORMATS
@@ -232,6 +233,12 @@ class CpuOps(Ops):
         x = _f32(x)
         y = np.empty_like(x)
         self._runner.run_once([_activate_job(kind, address(x), 0, x.size, address(y))])
+        return y
+
+    def softcap(self, x: Any, cap: float) -> Any:
+        x, y, limit = _f32(x), np.empty(x.shape, F32), np.array(cap, F32)
+        rows = as_rows((x.size,), (4,), (0,))
+        self._runner.run_once([combine_job("softcap", rows, address(x), address(limit), address(y))])
         return y
 
     # ---- positions and attention ------------------------------------------------------------------------------------

@@ -20,8 +20,12 @@ fused.py       norms and activations whose results are quantised at once
 vector_math.py exp and what follows from it
 described.py   objects whose attributes are constants inside kernels
 unit.py        256 values of a weight row times 256 activations
+arithmetic.py  + - * /, rows taken
+attending.py   jobs for attention
 products.py    jobs for products with weights
 program.py     what runs jobs, phase after phase, on all threads
 threads.py     the threads
 runner.py      programs written and run from Python
+plan.py        a whole step as programs: lowering.py (with lowered_products.py, lowered_rows.py) makes jobs of its ops,
+               schedule.py puts them in order, arena.py finds their memory
 """

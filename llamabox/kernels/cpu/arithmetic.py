@@ -103,14 +103,20 @@ def take_rows(args, task, thread):
             store(out + k, load_f32(x + k))
 
 
-def as_rows(shape: tuple[int, ...], *strides: tuple[int, ...]) -> list[tuple[int, int]] | None:
+Rows = list[tuple[int, int]]
+
+
+def as_rows(shape: tuple[int, ...], *strides: tuple[int, ...]) -> Rows | None:
     """Operands of one shape as rows of values, each the last axes laid end to end: (rows, values a row), then for each
-    operand bytes from a row to the next and from a value to the next. None where strides allow no such rows."""
+    operand bytes from a row to the next and from a value to the next, 4 or 0. None where their strides allow none."""
     for split in range(len(shape) - 1, -1, -1):
-        parts = [(_even(shape[:split], s[:split]), _even(shape[split:], s[split:])) for s in strides]
-        if all(row is not None and step in (0, 4) for row, step in parts):
-            sizes = (int(np.prod(shape[:split])), int(np.prod(shape[split:])))
-            return [sizes, *parts]  # type: ignore[list-item]
+        found = [(int(np.prod(shape[:split])), int(np.prod(shape[split:])))]
+        for along in strides:
+            row, step = _even(shape[:split], along[:split]), _even(shape[split:], along[split:])
+            if row is not None and step in (0, 4):
+                found.append((row, step))
+        if len(found) == 1 + len(strides):
+            return found
     return None
 
 
@@ -123,8 +129,8 @@ def _even(shape: tuple[int, ...], strides: tuple[int, ...]) -> int | None:
     return axes[-1][1] if axes else 0
 
 
-def combine_job(name: str, rows: list[tuple[int, int]], a: int, b: int, out: int) -> Job:
-    """The job of an operation on operands at these addresses; rows: of as_rows."""
+def combine_job(name: str, rows: Rows, a: int, b: int, out: int) -> Job:
+    """The job of an operation on operands at these addresses; rows: what as_rows says of them."""
     (count, width), (a_row, a_step), (b_row, b_step) = rows
     per_task = max(1, TASK_VALUES // max(1, width))
     args = (a, a_row, a_step, b, b_row, b_step, width, count, per_task, out)

@@ -124,7 +124,7 @@ def product_job(
         batch, size = gemm_floats.batch_size(weight.row_bytes, n_out, runner.threads)
     per_task = -(-max(1, min(few, n_out // (TASKS_A_THREAD * runner.threads))) // batch) * batch
     size += APART
-    scratch = runner.scratch("products", size * runner.threads)
+    scratch = runner.scratch(f"products of {size}", size * runner.threads)  # jobs side by side need not cut it alike
     return Job(weight.many_rows, -(-n_out // per_task), (*args, per_task, scratch, size, batch))
 
 

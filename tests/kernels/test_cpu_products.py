@@ -8,7 +8,7 @@ from op_cases import BLOCKS, FLOATS, matrix, nmse, normal, values_of
 
 from llamabox.gguf import GGMLType
 from llamabox.kernels import Weight, open_backend
-from llamabox.kernels.cpu.products import rows_a_task
+from llamabox.kernels.cpu.products import prepare, rows_a_task
 
 
 @pytest.fixture(scope="module")
@@ -133,3 +133,14 @@ def test_doubles_and_whole_numbers_are_kept_as_f32(ops):
 def test_threads_below_one_are_refused(threads):
     with pytest.raises(ValueError, match=f"threads: found {threads}, expected 1 or more"):
         open_backend("cpu", threads=threads)
+
+
+def test_products_side_by_side_do_not_share_scratch():
+    """Matrices of unlike sizes in one phase: threads that are in different ones keep to their own scratch."""
+    ops = open_backend("cpu", threads=2)
+    weights = [prepare(matrix("Q8_0", n_out, 256)) for n_out in (1024, 64, 32, 512)]
+    x = normal(8, 5, 256)
+    alone = [ops.linear(x, w) for w in weights]
+    for _ in range(200):
+        for y, expected in zip(ops.linear_many(x, weights), alone, strict=True):
+            np.testing.assert_array_equal(y, expected)

@@ -1,5 +1,6 @@
 """A model file of an 8B model's shape (Llama 3.1) with random weights, made in seconds: a few random rows, repeated."""
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,11 @@ def make(path: Path, mixture: str, n_layer: int = N_LAYER) -> int:
 def _data(shape: tuple[int, ...], type: GGMLType) -> np.ndarray:
     if len(shape) == 1:
         return np.ones(shape, np.float32)
-    values = np.random.default_rng(shape[1]).standard_normal((ROWS, shape[1])).astype(np.float32) * shape[1] ** -0.5
-    rows = values.astype(np.float16) if type == GGMLType.F16 else quantize(values, type)
-    return np.tile(rows, (-(-shape[0] // ROWS), 1))[: shape[0]]
+    return np.tile(_rows(shape[1], type), (-(-shape[0] // ROWS), 1))[: shape[0]]
+
+
+@cache
+def _rows(width: int, type: GGMLType) -> np.ndarray:
+    """ROWS stored rows of random values."""
+    values = np.random.default_rng(width).standard_normal((ROWS, width)).astype(np.float32) * np.float32(width**-0.5)
+    return values.astype(np.float16) if type == GGMLType.F16 else quantize(values, type)

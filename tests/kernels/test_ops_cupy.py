@@ -137,6 +137,41 @@ def test_attention_of_other_head_sizes_and_of_contexts_in_parts(ops, heads, spli
         assert nmse(expected, outs[i]) <= 1e-10
 
 
+def test_offsets_beyond_two_gigabytes(ops):
+    """A matrix and a KV pool whose last rows are farther away than 32 bits reach; what nobody writes takes none."""
+
+    def sparse(shape, dtype):
+        return type(ops.array(np.zeros(1)))(np.zeros(shape, dtype), None)
+
+    values = normal(1, 2048).astype(np.float16)
+    data = sparse((600_000, 2048), np.float16)
+    data[-1] = ops.array(values)
+    weight = Weight("w", GGMLType.F16, data.shape, data)
+    np.testing.assert_array_equal(ops.to_numpy(ops.embed(weight, [599_999]))[0], values.astype(np.float32))
+
+    kv = ops.kv_cache([], 40_000)
+    kv.k, kv.v = ([sparse((40_000, 8, 32, 128), np.float16)] for _ in range(2))
+    q, k, v = normal(1, 3, 8, 128), normal(2, 3, 8, 128), normal(3, 3, 8, 128)
+    small = ops.kv_cache([KVShape(8, 128, 128)], 1)
+    found, expected = (
+        ops.to_numpy(ops.attend(q, k, v, make_step([Rows(0, 3, (block,))], pool), 0, scale=0.1))
+        for pool, block in ((kv, 39_999), (small, 0))
+    )
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_rocm_multiplies_and_attends_too():
+    rocm, x = opened(hip=True), normal(1, 40, 64)
+    for type_name in ("F32", "F16", "Q8_0"):
+        weight = matrix(type_name, 5, 64)
+        values = dequantize(weight.data, weight.type).astype(np.float64)
+        for rows in (x, x[:3]):
+            assert nmse(rows @ values.T, rocm.to_numpy(rocm.linear(rows, weight))) <= 1e-4
+    q, kv = normal(2, 1, 2, 32), rocm.kv_cache([KVShape(2, 32, 32)], 1, "q8_0", "q8_0")
+    y = rocm.to_numpy(rocm.attend(q, q, q, make_step([Rows(0, 1, (0,))], kv), 0, scale=1.0))
+    assert nmse(q, y) <= 1e-4  # one cell: its value
+
+
 def test_heads_that_are_too_large_are_refused(ops):
     q = normal(1, 1, 1, 320)
     with pytest.raises(ValueError, match="found heads of 320 and 320 values, expected at most 256"):

@@ -115,6 +115,7 @@ def gemm_ex(
 ):
     """Columns first, A transposed and B not, f16 or f32 in, f32 out."""
     assert (trans_a, trans_b, a_type == b_type, c_type, algo) == (1, 0, True, CUDA_R_32F, -1)
+    assert compute in (68, CUDA_R_32F)  # CUBLAS_COMPUTE_32F; hipBLAS takes a data type
     dtype = {CUDA_R_16F: np.float16, CUDA_R_32F: np.float32}[a_type]
 
     def memory(address, columns, lead, dtype):

@@ -7,8 +7,8 @@
    and which share of the card's own bandwidth decode reaches: weights and KV cache read a second, over the best copy.
 
 Results go to the file after each part, with the device, versions and the commit. Ends with 1 where a check fails.
-Needs the extra `test`, 24 GB of memory or disk for the F16 model, and its size in device memory; a model that does not fit is
-noted and left out.
+Needs the extra `test`, 24 GB of memory or disk for the F16 model, and its size in device memory; a model that does not
+fit is noted and left out.
 """
 
 import argparse

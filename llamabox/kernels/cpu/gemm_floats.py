@@ -31,6 +31,7 @@ from llamabox.kernels.cpu.simd import (
     prefetch,
     shuffler,
     splat_f32x8,
+    splat_f32x16,
     store,
 )
 
@@ -42,7 +43,7 @@ BATCH_ROWS, BATCH_BYTES = 64, 256 << 10  # weights read for one panel after the 
 SUMS = 64 * ROWS  # bytes of the sums of a column
 BLOCK = COLUMNS * SUMS
 
-_load = load_f32x16 if FEATURES.avx512 else load_f32x8
+_load, _splat = (load_f32x16, splat_f32x16) if FEATURES.avx512 else (load_f32x8, splat_f32x8)
 
 
 @inline
@@ -75,7 +76,10 @@ def _add_column(sums, w, x):
 
 
 @inline
-def _load_sums(p):
+def _load_sums(p, fresh):
+    """The sums of a column so far: 0 at the start of a row."""
+    if fresh:
+        return _splat(0.0), _splat(0.0), _splat(0.0), _splat(0.0)
     return _load(p), _load(p + 64), _load(p + 128), _load(p + 192)
 
 
@@ -88,12 +92,12 @@ def _store_sums(p, sums):
 
 
 @called
-def _add_two(fmt, rows, x, x_bytes, columns, steps, sums):
+def _add_two(fmt, rows, x, x_bytes, columns, steps, sums, fresh):
     """The sums of 4 weight rows times 2 columns (or once, twice the same), 16 * steps values on."""
     xb = x + (columns - 1) * x_bytes
     for first in range(0, 16, LANES):
         p = sums + 4 * first
-        a, b = _load_sums(p), _load_sums(p + SUMS)
+        a, b = _load_sums(p, fresh), _load_sums(p + SUMS, fresh)
         for k in range(first, 16 * steps, 16):
             w = _block_weights(fmt, rows, k * fmt.size)
             a, b = _add_column(a, w, x + 4 * k), _add_column(b, w, xb + 4 * k)
@@ -102,11 +106,11 @@ def _add_two(fmt, rows, x, x_bytes, columns, steps, sums):
 
 
 @called
-def _add_three(fmt, rows, x, x_bytes, columns, steps, sums):
+def _add_three(fmt, rows, x, x_bytes, columns, steps, sums, fresh):
     """The same for 3 columns."""
     for first in range(0, 16, LANES):
         p = sums + 4 * first
-        a, b, c = _load_sums(p), _load_sums(p + SUMS), _load_sums(p + 2 * SUMS)
+        a, b, c = _load_sums(p, fresh), _load_sums(p + SUMS, fresh), _load_sums(p + 2 * SUMS, fresh)
         for k in range(first, 16 * steps, 16):
             w, y = _block_weights(fmt, rows, k * fmt.size), x + 4 * k
             a, b, c = _add_column(a, w, y), _add_column(b, w, y + x_bytes), _add_column(c, w, y + 2 * x_bytes)
@@ -116,13 +120,13 @@ def _add_three(fmt, rows, x, x_bytes, columns, steps, sums):
 
 
 @called
-def _add_four(fmt, rows, x, x_bytes, columns, steps, sums):
+def _add_four(fmt, rows, x, x_bytes, columns, steps, sums, fresh):
     """The same for 4 columns; of 3 the last is taken twice."""
     last = (columns - 1) * x_bytes
     for first in range(0, 16, LANES):
         p = sums + 4 * first
-        a, b = _load_sums(p), _load_sums(p + SUMS)
-        c, d = _load_sums(p + 2 * SUMS), _load_sums(p + 3 * SUMS)
+        a, b = _load_sums(p, fresh), _load_sums(p + SUMS, fresh)
+        c, d = _load_sums(p + 2 * SUMS, fresh), _load_sums(p + 3 * SUMS, fresh)
         for k in range(first, 16 * steps, 16):
             w, y = _block_weights(fmt, rows, k * fmt.size), x + 4 * k
             a, b = _add_column(a, w, y), _add_column(b, w, y + x_bytes)
@@ -159,7 +163,11 @@ def _add_up(p):
 @called
 def _finish(fmt, weight, row_bytes, sums, x, width, out, bias, count):
     """A column's results for `count` weight rows: its sums added up, the values left over, the bias."""
-    store(sums, _add_up(sums))
+    results = _add_up(sums)
+    if count == ROWS and bias == 0 and width & 15 == 0:
+        store(out, results)
+        return
+    store(sums, results)
     for i in range(count):
         y = load_f32(sums + 4 * i)
         for k in range(width & ~15, width):
@@ -185,16 +193,14 @@ def _row_addresses(weight, row_bytes, rows, ahead):
 def _multiply_panel(fmt, weight, row_bytes, rows, x, columns, width, sums, first):
     """The sums of weight rows times at most COLUMNS columns; the first of them bring the weights into the cache."""
     ahead = ROWS * row_bytes if first else 0
-    for i in range(0, (rows + ROWS - 1) // ROWS * BLOCK, 32):
-        store(sums + i, splat_f32x8(0.0))
-    for k in range(0, width & ~15, PIECE):
+    for k in range(0, max(1, width & ~15), PIECE):
         steps = min(PIECE, width - k) >> 4
         for row in range(0, rows, ROWS):
             block = _row_addresses(weight + row * row_bytes + k * fmt.size, row_bytes, rows - row, ahead)
             if columns > 2:
-                _add_more(fmt, block, x + 4 * k, 4 * width, columns, steps, sums + row // ROWS * BLOCK)
+                _add_more(fmt, block, x + 4 * k, 4 * width, columns, steps, sums + row // ROWS * BLOCK, k == 0)
             else:
-                _add_two(fmt, block, x + 4 * k, 4 * width, columns, steps, sums + row // ROWS * BLOCK)
+                _add_two(fmt, block, x + 4 * k, 4 * width, columns, steps, sums + row // ROWS * BLOCK, k == 0)
 
 
 def batch_size(row_bytes: int, n_out: int, threads: int) -> tuple[int, int]:

@@ -12,6 +12,7 @@ import numpy as np
 from llamabox.gguf import GGUFFile, check_tensors, open_gguf
 from llamabox.kernels import BLOCK, Ops, Rows, make_step, open_backend
 from llamabox.kernels.assignment import Placement, describe
+from llamabox.kernels.fitting import needs_of
 from llamabox.kernels.kv import check_types
 from llamabox.kernels.placing import HOST, Opened, place
 from llamabox.models import LoadedModel, ModelError, ModelOptions, adapter_set, load_model
@@ -60,7 +61,8 @@ def load(
     if check:
         check_tensors(file)
     if placement is not None:
-        model, backends = _placed(file, maths, placement, backend, threads, batch)
+        types = cache_type_k, cache_type_v
+        model, backends = _placed(file, maths, placement, backend, (threads, batch), types)
     else:
         running = {} if isinstance(backend, str) else _running(backend)
         name = backend if isinstance(backend, str) else "cpu"
@@ -75,14 +77,16 @@ def load(
 
 
 def _placed(
-    file: GGUFFile, maths: ModelOptions, wanted: Placement, backend: Any, threads: Any, batch: Any
+    file: GGUFFile, maths: ModelOptions, wanted: Placement, backend: Any, threads: tuple, types: tuple[str, str]
 ) -> tuple[LoadedModel, Mapping[str, Ops]]:
     """The model over the devices of a plan, which is logged, and the backend of each."""
     name, running = (backend, None) if isinstance(backend, str) else ("cpu", _running(backend))
     opened: list[Opened] = []
 
-    def open_for(n_layer: int) -> Ops:
-        opened.append(place(wanted, n_layer, name, threads, batch, running))
+    def open_for(config: Any) -> Ops:
+        n_ctx = next(n for n in (wanted.n_ctx, maths.n_ctx_seq, config.n_ctx_train) if n is not None)
+        needs = needs_of(file.tensors.values(), config.kv_shapes(), n_ctx, *types)
+        opened.append(place(wanted, config.n_layer, name, threads[0], threads[1], running, needs))
         return opened[0].ops
 
     model = load_model(file, open_for, maths)

@@ -20,13 +20,14 @@ MAIN = {
 }
 DRAFT = {"devices": "device_draft", "gpu_layers": "gpu_layers_draft"}
 TO_HOST = ("cpu_moe", "n_cpu_moe", "n_cpu_ffn")
-OF_GPUS = (*[dest for field, dest in MAIN.items() if field != "devices"], *TO_HOST, "gpu_layers_draft")
+FITTING = ("fit", "fit_target")
+OF_GPUS = (*[dest for field, dest in MAIN.items() if field != "devices"], *TO_HOST, "gpu_layers_draft", *FITTING)
 
 
 def placement(options: Options) -> "Placement | None":
     """Where the model's layers go; None: there is no GPU to use, or --backend asks for the CPU and nothing for a GPU.
 
-    Without -ngl all layers go to the GPUs that are present.
+    Without -ngl as many layers go to the GPUs that are present as find room, or all with -fit off.
     """
     asked = any(options.given(dest) for dest in (*MAIN.values(), *TO_HOST))
     return _wanted(options, asked, MAIN)
@@ -66,6 +67,12 @@ def _wanted(options: Options, asked: bool, dests: dict[str, str]) -> "Placement 
 
 def _fields(options: Options, dests: dict[str, str]) -> dict:
     given = {field: getattr(options, dest) for field, dest in dests.items() if options.given(dest)}
+    if options.given("fit") and not options.fit:
+        given.setdefault("gpu_layers", -1)
+    if options.given("fit_target"):
+        given["margins"] = tuple(size << 20 for size in options.fit_target)
+    if options.given("ctx_size") and options.ctx_size > 0:
+        given["n_ctx"] = options.ctx_size
     if dests is MAIN:
         given["overrides"] = (*[pair for pairs in given.get("overrides", ()) for pair in pairs], *_to_host(options))
     return given

@@ -15,9 +15,7 @@ REMARKS = {
     "op_offload": "an op is computed where its weight is",
     "no_host": "weights that stay on the host are read from the mapped file; there are no other host buffers",
     "perf": "timings are always taken; replies and /metrics have them",
-    "fit": "nothing is changed to fit a device's memory",
-    "fit_target": "nothing is changed to fit a device's memory",
-    "fit_ctx": "nothing is changed to fit a device's memory",
+    "fit_ctx": "the context is never changed to fit a device's memory",
 }
 
 

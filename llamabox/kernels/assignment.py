@@ -36,7 +36,9 @@ class Placement:
     """What a user asks for.
 
     devices       names of the GPUs to use, in this order; None: all that are present; (): none
-    gpu_layers    how many layers, the output among them, are theirs; None, or below 0: all
+    gpu_layers    how many layers, the output among them, are theirs; below 0: all; None: those that find room there
+                  (kernels/fitting.py), beside the cells of n_ctx tokens (None: of one context) and margins,
+                  bytes of each GPU, of which the last counts for all others
     split_mode    none: on one GPU, main_gpu;  layer: runs of layers on each;  row: the rows of every matrix over all of
                   them, the rest of a layer and its KV cache on main_gpu
     tensor_split  shares of the GPUs, those not named get none; (): by their free memory
@@ -52,6 +54,8 @@ class Placement:
     main_gpu: int = 0
     kv_offload: bool = True
     overrides: tuple[tuple[str, str], ...] = ()
+    n_ctx: int | None = None
+    margins: tuple[int, ...] = (1 << 30,)
 
 
 @dataclass(frozen=True)
@@ -188,21 +192,24 @@ def _ends(shares: Sequence[float], gpus: Sequence[Device]) -> np.ndarray:
     return ends / ends[-1] if len(ends) > 0 else ends
 
 
-def describe(plan: Plan, tensors: Iterable) -> Iterator[str]:
-    """One line a device: its layers and the MiB of weights that it holds.
+def weight_bytes(plan: Plan, tensors: Iterable) -> dict[str, float]:
+    """Bytes of weights that each device of a plan holds.
 
     tensors  with .name, .shape and .nbytes, of the model's file
     """
     bytes_of = dict.fromkeys((plan.input, *plan.devices), 0.0)
-    tensors = list(tensors)
-    for tensor in tensors:
-        for device, first, end in plan.parts(tensor.name, tensor.shape):
+    named = {tensor.name: tensor for tensor in tensors}
+    if "token_embd.weight" in named and "output.weight" not in named and plan.output != plan.input:
+        named["output.weight"] = named["token_embd.weight"]  # a second copy
+    for name, tensor in named.items():
+        for device, first, end in plan.parts(name, tensor.shape):
             bytes_of[device] += tensor.nbytes * (end - first) / tensor.shape[0]
-    names = {tensor.name: tensor for tensor in tensors}
-    tied = names.get("token_embd.weight")
-    if tied is not None and "output.weight" not in names and plan.output != plan.input:  # a second copy
-        for device, first, end in plan.parts("output.weight", tied.shape):
-            bytes_of[device] += tied.nbytes * (end - first) / tied.shape[0]
+    return bytes_of
+
+
+def describe(plan: Plan, tensors: Iterable) -> Iterator[str]:
+    """One line a device: its layers and the MiB of weights that it holds; tensors as weight_bytes takes them."""
+    bytes_of = weight_bytes(plan, tensors)
     for device, size in bytes_of.items():
         held = [f"layers {_runs(i for i, d in enumerate(plan.layers) if d == device)}"] if device in plan.layers else []
         held += ["embeddings"] if device == plan.input else []

@@ -6,6 +6,7 @@ from typing import NamedTuple
 from llamabox.kernels.assignment import Placement, PlacementError, Plan, make_plan
 from llamabox.kernels.backends import open_backend
 from llamabox.kernels.devices import Device, devices, find_device, may_have_gpu
+from llamabox.kernels.fitting import Needs, fitted_plan
 from llamabox.kernels.ops import Ops
 from llamabox.kernels.placed import PlacedOps
 from llamabox.kernels.placement import Threads
@@ -28,15 +29,20 @@ def place(
     threads: Threads | int | None = None,
     batch: Threads | int | None = None,
     running: Mapping[str, Ops] | None = None,
+    needs: Needs | None = None,
 ) -> Opened:
     """Open the backends that a model with so many layers is to run on.
 
     backend  numpy or cpu: of the CPU, beside any GPUs;  torch or cupy: of the GPUs, torch of the CPU too
     running  backends of devices that are open already, to be used again
+    needs    bytes that a plan takes of each device, for a placement without a number of layers; None: all fit
     Errors:  PlacementError, BackendError
     """
     gpus = wanted_devices(wanted.devices, backend)
-    plan = make_plan(n_layer, wanted, gpus, HOST)
+    if wanted.gpu_layers is None and needs is not None:
+        plan = fitted_plan(n_layer, wanted, gpus, HOST, needs)
+    else:
+        plan = make_plan(n_layer, wanted, gpus, HOST)
     needed = plan.devices if plan.single is None else (plan.single,)
     kinds = {gpu.name: gpu.backend for gpu in gpus}
     running = running if running is not None else {}

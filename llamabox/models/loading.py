@@ -107,10 +107,10 @@ class LoadedModel:
         return None if positions is None else positions.shape[0]
 
 
-def load_model(file: GGUFFile, ops: Ops | Callable[[int], Ops], options: ModelOptions | None = None) -> LoadedModel:
+def load_model(file: GGUFFile, ops: Ops | Callable[[Any], Ops], options: ModelOptions | None = None) -> LoadedModel:
     """Check the file against its architecture and wrap its weights for the backend.
 
-    ops      the backend, or what opens it for a model of so many layers
+    ops      the backend, or what opens it for a model's config
     Errors:  ModelError for an unknown architecture, a key that is missing or out of range, or a tensor that is missing,
              misshapen or unknown
     """
@@ -129,6 +129,6 @@ def load_model(file: GGUFFile, ops: Ops | Callable[[int], Ops], options: ModelOp
     unread = meta.unread()
     if unread:
         log.debug("metadata keys that %s does not use: %s", arch, ", ".join(unread))
-    ops = ops if isinstance(ops, Ops) else ops(config.n_layer)
+    ops = ops if isinstance(ops, Ops) else ops(config)
     weights = bind_weights(file.tensors, module.tensors(config), config.n_layer, ops)
     return LoadedModel(arch, module, config, pooling, weights, ops, file)

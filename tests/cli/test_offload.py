@@ -25,7 +25,7 @@ from llamabox.server.loading import load_served
 sys.path.append(str(Path(__file__).resolve().parents[2] / "conformance"))
 import logits  # noqa: E402
 
-GPUS = [Device(f"GPU{i}", "cpu", "stands for a GPU", 2 << 30, (1 + i) << 30) for i in range(2)]
+GPUS = [Device(f"GPU{i}", "cpu", "stands for a GPU", 4 << 30, (2 + 2 * i) << 30) for i in range(2)]
 IDS = list(range(5, 60))
 
 
@@ -84,6 +84,24 @@ def test_flags_say_where_layers_go(two_gpus, words, layers, output):
     assert set(model.backends) == {"CPU"} | {names[c] for c in layers + output}.union(
         {"GPU0", "GPU1"} if "row" in words else ()
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "layers"),
+    [
+        ("-c 512", "00111"),  # a layer of 384 bytes a token
+        ("-c 2000000", "CCC01"),
+        ("-c 2000000 -fit on", "CCC01"),
+        ("-c 4000000 -fitt 0", "CCC01"),
+        ("-c 4000000 -fit off", "00111"),
+        ("-c 4000000 -ngl auto -fitt 1900,3900", "CCCCC"),
+        ("-c 4000000 -ngl all", "00111"),
+    ],
+)
+def test_without_a_number_those_layers_go_that_find_room(two_gpus, words, layers):
+    model, ops = load(*words.split())
+    found = ops.plan.layers if ops.name == "placed" else ("CPU",) * 5
+    assert "".join({"CPU": "C", "GPU0": "0", "GPU1": "1"}[device] for device in found) == layers
 
 
 @pytest.mark.parametrize(
@@ -226,8 +244,8 @@ def test_the_server_runs_on_the_plan_and_names_its_devices(two_gpus):
 def test_devices_are_listed(two_gpus, capsys):
     assert main(["devices"]) == 0
     assert capsys.readouterr().out.splitlines()[2:] == [
-        "  GPU0: stands for a GPU (2048 MiB, 1024 MiB free)",
-        "  GPU1: stands for a GPU (2048 MiB, 2048 MiB free)",
+        "  GPU0: stands for a GPU (4096 MiB, 2048 MiB free)",
+        "  GPU1: stands for a GPU (4096 MiB, 4096 MiB free)",
     ]
 
 

@@ -17,8 +17,6 @@ SAID = {
     "op_offload": ["--no-op-offload"],
     "no_host": ["--no-host"],
     "perf": ["--no-perf"],
-    "fit": ["-fit", "off"],
-    "fit_target": ["-fitt", "512"],
     "fit_ctx": ["-fitc", "4096"],
 }
 
@@ -36,7 +34,9 @@ def test_without_options_nothing_is_said(caplog):
     assert caplog.messages == []
 
 
-@pytest.mark.parametrize("words", ["-ot a=CPU", "-cmoe", "-ncmoe 3", "-ncffn 2", "-ngl auto", "-ngl all"])
+@pytest.mark.parametrize(
+    "words", ["-ot a=CPU", "-cmoe", "-ncmoe 3", "-ncffn 2", "-ngl auto", "-ngl all", "-fit off", "-fitt 512"]
+)
 def test_what_concerns_a_gpu_says_that_there_is_none(words, caplog):
     check_devices(parse_options(words.split(), {}))
     assert caplog.messages == [f"no GPU is present: {words.split()[0]} is without effect"]

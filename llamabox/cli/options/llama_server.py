@@ -227,7 +227,7 @@ WEIGHTS = (
         (on_off,),
         help="adjust unset arguments to fit in device memory",
         env="LLAMA_ARG_FIT",
-        note=SAYS_SO,
+        note="the number of layers on GPUs, where -ngl was not given (default: on)",
     ),
     Option(
         "fit_target",
@@ -235,7 +235,6 @@ WEIGHTS = (
         (mebibytes,),
         help="target margin per device for --fit",
         env="LLAMA_ARG_FIT_TARGET",
-        note=SAYS_SO,
     ),
     Option(
         "fit_ctx",

@@ -125,9 +125,9 @@ def threads(text: str) -> int:
     return -1 if value == 0 else value
 
 
-def gpu_layers(text: str) -> int:
-    """A number of layers; -1 for all of them, which auto and all ask for too."""
-    return -1 if text in ("auto", "all") else Integer(-1)(text)
+def gpu_layers(text: str) -> int | None:
+    """A number of layers; all, or -1: all of them; auto (None): those that find room."""
+    return None if text == "auto" else -1 if text == "all" else Integer(-1)(text)
 
 
 def host(text: str) -> str:

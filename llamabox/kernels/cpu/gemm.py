@@ -31,7 +31,7 @@ def batch_size(fmt: TileFormat, n_out: int, units: int, threads: int) -> tuple[i
 
     Several tiles share the work on a panel, as many as fit TILES_BYTES, but each thread gets some tasks.
     """
-    tile = units * 8 * fmt.stride
+    tile = units * 8 * fmt.kind.stride
     tiles = max(1, min(TILES, TILES_BYTES // tile, n_out // (ROWS * threads * TASKS_A_THREAD)))
     return tiles * ROWS, 8 * TALLY + PLANES * PLANE + units * STEP + tiles * tile
 
@@ -51,19 +51,19 @@ def _load_group(p):
 
 
 @inline
-def _add_group(fmt, acc, w, scales, group, x):
+def _add_group(kind, acc, w, scales, group, x):
     """acc plus a group of the tile times the group of a column at x."""
-    sums = fmt.sums(fmt, w, group, x)
-    return fmt.add_minimum(fmt, fma(to_f32(sums), scales * repeat_float(x + 256), acc), group, x)
+    sums = kind.sums(kind, w, group, x)
+    return kind.add_minimum(kind, fma(to_f32(sums), scales * repeat_float(x + 256), acc), group, x)
 
 
 @inline
-def _add_four(fmt, accs, w, scales, group, x):
+def _add_four(kind, accs, w, scales, group, x):
     a, b, c, d = accs
-    a = _add_group(fmt, a, w, scales, group, x)
-    b = _add_group(fmt, b, w, scales, group, x + PANEL_UNIT)
-    c = _add_group(fmt, c, w, scales, group, x + 2 * PANEL_UNIT)
-    d = _add_group(fmt, d, w, scales, group, x + 3 * PANEL_UNIT)
+    a = _add_group(kind, a, w, scales, group, x)
+    b = _add_group(kind, b, w, scales, group, x + PANEL_UNIT)
+    c = _add_group(kind, c, w, scales, group, x + 2 * PANEL_UNIT)
+    d = _add_group(kind, d, w, scales, group, x + 3 * PANEL_UNIT)
     return a, b, c, d
 
 
@@ -81,31 +81,31 @@ def _store_four(p, accs):
 
 
 @called
-def _add_four_columns(fmt, tally, tile, x, units):
+def _add_four_columns(kind, tally, tile, x, units):
     """The accumulators of one group of every unit, for 4 columns."""
-    accs, unit_bytes = _load_four(tally), 8 * fmt.stride
+    accs, unit_bytes = _load_four(tally), 8 * kind.stride
     for u in range(units):
         group = tile + u * unit_bytes
         w, scales = _load_group(group), load_floats(group + 8 * VECTOR)
-        accs = _add_four(fmt, accs, w, scales, group, x + u * STEP)
+        accs = _add_four(kind, accs, w, scales, group, x + u * STEP)
     _store_four(tally, accs)
 
 
 @called
-def _add_eight_columns(fmt, tally, tile, x, units):
+def _add_eight_columns(kind, tally, tile, x, units):
     """The same for 8 columns."""
-    accs, more, unit_bytes = _load_four(tally), _load_four(tally + 4 * VECTOR), 8 * fmt.stride
+    accs, more, unit_bytes = _load_four(tally), _load_four(tally + 4 * VECTOR), 8 * kind.stride
     for u in range(units):
         group = tile + u * unit_bytes
         w, scales = _load_group(group), load_floats(group + 8 * VECTOR)
-        accs = _add_four(fmt, accs, w, scales, group, x + u * STEP)
-        more = _add_four(fmt, more, w, scales, group, x + u * STEP + 4 * PANEL_UNIT)
+        accs = _add_four(kind, accs, w, scales, group, x + u * STEP)
+        more = _add_four(kind, more, w, scales, group, x + u * STEP + 4 * PANEL_UNIT)
     _store_four(tally, accs)
     _store_four(tally + 4 * VECTOR, more)
 
 
 @called
-def _multiply_panel(fmt, tile, panel, columns, groups, tallies, ahead, share):
+def _multiply_panel(kind, tile, panel, columns, groups, tallies, ahead, share):
     """The 8 accumulators of every column for a tile times a panel of 4 or 8. Meanwhile the memory at `ahead` is asked
     for, `share` bytes at a time.
     """
@@ -117,11 +117,11 @@ def _multiply_panel(fmt, tile, panel, columns, groups, tallies, ahead, share):
             for line in range(0, share, 64):
                 prefetch(ahead + line)
             ahead += share
-            group, x = tile + (8 * first + j) * fmt.stride, panel + first * STEP + 4 * j
+            group, x = tile + (8 * first + j) * kind.stride, panel + first * STEP + 4 * j
             if columns == 4:
-                _add_four_columns(fmt, tallies + j * TALLY, group, x, units)
+                _add_four_columns(kind, tallies + j * TALLY, group, x, units)
             else:
-                _add_eight_columns(fmt, tallies + j * TALLY, group, x, units)
+                _add_eight_columns(kind, tallies + j * TALLY, group, x, units)
 
 
 @inline
@@ -153,7 +153,7 @@ def _multiply_batch(fmt, weights, rows_of_x, results, scratch):
     """The results of weight rows that are unpacked together."""
     (weight, row_bytes, rows, groups), (x, n), (out, out_bytes, bias) = weights, rows_of_x, results
     units, planes = (groups + 7) >> 3, scratch + 8 * TALLY
-    panel, tile_bytes = planes + PLANES * PLANE, units * 8 * fmt.stride
+    panel, tile_bytes = planes + PLANES * PLANE, units * 8 * fmt.kind.stride
     tiles = panel + units * STEP
     for row in range(0, rows, ROWS):
         unpack_tile(
@@ -162,10 +162,10 @@ def _multiply_batch(fmt, weights, rows_of_x, results, scratch):
     share = 2 * row_bytes // ((units + PIECE - 1) // PIECE)  # of the next batch's rows
     for t in range(0, n, COLUMNS):
         columns = 4 if n - t <= 4 else COLUMNS
-        pack_panel(fmt, x + t * units * X_UNIT, n - t, columns, units, panel)
+        pack_panel(fmt.kind, fmt.offset, x + t * units * X_UNIT, n - t, columns, units, panel)
         for row in range(0, rows, ROWS):
             tile, ahead = tiles + row // ROWS * tile_bytes, weight + (rows + row) * row_bytes
-            _multiply_panel(fmt, tile, panel, columns, groups, scratch, ahead, share if t == 0 else 0)
+            _multiply_panel(fmt.kind, tile, panel, columns, groups, scratch, ahead, share if t == 0 else 0)
             here, added = out + t * out_bytes + 4 * row, 0 if bias == 0 else bias + 4 * row
             _finish(scratch, min(COLUMNS, n - t), min(ROWS, rows - row), here, out_bytes, added)
 

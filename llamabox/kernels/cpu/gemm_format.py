@@ -14,6 +14,9 @@ A panel is COLUMNS quantised rows side by side, PANEL_UNIT bytes for each unit o
     352-383 and 384-415: the sums of first and of second halves, i32
 """
 
+from collections.abc import Callable
+from functools import cache
+
 from llamabox.kernels.cpu.described import Described
 from llamabox.kernels.cpu.features import FEATURES
 from llamabox.kernels.cpu.formats import FORMATS, Format
@@ -87,47 +90,47 @@ def _add_128(w):
 
 
 @inline
-def _plain_sums(fmt, w, group, x):
-    sums = fmt.half(repeat_int(x + CENTRES), w[0], w[1], w[2], w[3], x)
-    return fmt.half(sums, w[4], w[5], w[6], w[7], x + 128)
+def _plain_sums(kind, w, group, x):
+    sums = kind.half(repeat_int(x + CENTRES), w[0], w[1], w[2], w[3], x)
+    return kind.half(sums, w[4], w[5], w[6], w[7], x + 128)
 
 
 @inline
-def _scaled_halves(fmt, w, group, x):
-    first = fmt.half(repeat_int(x + CENTRES), w[0], w[1], w[2], w[3], x)
-    second = fmt.half(repeat_int(x + CENTRES + 32), w[4], w[5], w[6], w[7], x + 128)
-    return first * load_ints(group + fmt.subscales_at) + second * load_ints(group + fmt.subscales_at + VECTOR)
+def _scaled_halves(kind, w, group, x):
+    first = kind.half(repeat_int(x + CENTRES), w[0], w[1], w[2], w[3], x)
+    second = kind.half(repeat_int(x + CENTRES + 32), w[4], w[5], w[6], w[7], x + 128)
+    return first * load_ints(group + kind.subscales_at) + second * load_ints(group + kind.subscales_at + VECTOR)
 
 
 @inline
-def _no_minimum(fmt, acc, group, x):
+def _no_minimum(kind, acc, group, x):
     return acc
 
 
 @inline
-def _minimum(fmt, acc, group, x):
-    return fma(repeat_float(x + SUMS), load_floats(group + fmt.minimums_at), acc)
+def _minimum(kind, acc, group, x):
+    return fma(repeat_float(x + SUMS), load_floats(group + kind.minimums_at), acc)
 
 
 @inline
-def _subminimum(fmt, acc, group, x):
-    first = repeat_int(x + SUMS) * load_ints(group + fmt.subminimums_at)
-    sums = first + repeat_int(x + SUMS + 32) * load_ints(group + fmt.subminimums_at + VECTOR)
-    return fma(to_f32(sums) * repeat_float(x + 256), load_floats(group + fmt.minimums_at), acc)
+def _subminimum(kind, acc, group, x):
+    first = repeat_int(x + SUMS) * load_ints(group + kind.subminimums_at)
+    sums = first + repeat_int(x + SUMS + 32) * load_ints(group + kind.subminimums_at + VECTOR)
+    return fma(to_f32(sums) * repeat_float(x + 256), load_floats(group + kind.minimums_at), acc)
 
 
 # ---- what goes into a panel beside integers and scales: `sums` are i16 for 16 values ---------------------------------
 
 
 @inline
-def _put_centres(fmt, sums, unit):
-    store(unit + CENTRES, sum_pairs(sums, splat_i16x16(-fmt.offset)))
+def _put_centres(sums, offset, unit):
+    store(unit + CENTRES, sum_pairs(sums, splat_i16x16(-offset)))
 
 
 @inline
-def _put_both_centres(fmt, sums, unit):
-    store(unit + CENTRES, first_of(sums) * -fmt.offset)
-    store(unit + CENTRES + 32, second_of(sums) * -fmt.offset)
+def _put_both_centres(sums, offset, unit):
+    store(unit + CENTRES, first_of(sums) * -offset)
+    store(unit + CENTRES + 32, second_of(sums) * -offset)
 
 
 @inline
@@ -156,21 +159,54 @@ def _put_nothing(fmt, p, row):
 
 @inline
 def _put_minimums(fmt, p, row):
-    store(row + 8 * fmt.minimums_at, fmt.minimums(p))
+    store(row + 8 * fmt.kind.minimums_at, fmt.minimums(p))
 
 
 @inline
 def _put_subscales(fmt, p, row):
     sub = fmt.subscales(p)
-    store(row + 8 * fmt.subscales_at, first_of(sub))
-    store(row + 8 * fmt.subscales_at + 8 * VECTOR, second_of(sub))
+    store(row + 8 * fmt.kind.subscales_at, first_of(sub))
+    store(row + 8 * fmt.kind.subscales_at + 8 * VECTOR, second_of(sub))
 
 
 @inline
 def _put_subminimums(fmt, p, row):
     sub = fmt.subminimums(p)
-    store(row + 8 * fmt.subminimums_at, first_of(sub))
-    store(row + 8 * fmt.subminimums_at + 8 * VECTOR, second_of(sub))
+    store(row + 8 * fmt.kind.subminimums_at, first_of(sub))
+    store(row + 8 * fmt.kind.subminimums_at + 8 * VECTOR, second_of(sub))
+
+
+@cache
+def kind_of(half: Callable, has_minimums: bool, has_subscales: bool, has_subminimums: bool) -> "Kind":
+    """The Kind of types that have these things."""
+    return Kind(half, has_minimums, has_subscales, has_subminimums)
+
+
+class Kind(Described):
+    """How tiles and panels of types that have the same things look and are multiplied: compiled once for all of them.
+
+    stride   bytes of a group of a tile, which has so many vectors
+    ..._at   where in a group of a tile
+    """
+
+    def __init__(self, half: Callable, has_minimums: bool, has_subscales: bool, has_subminimums: bool):
+        self._made_of = half, has_minimums, has_subscales, has_subminimums
+        self.name = f"{half.__name__} {has_minimums} {has_subscales} {has_subminimums}"
+        self.half, self.sums, self.add_minimum = half, _plain_sums, _no_minimum
+        self.put_centres, self.put_sums, vectors = _put_centres, _put_no_sums, 9
+        if has_minimums:
+            self.add_minimum, self.put_sums = _minimum, _put_scaled_sums
+            self.minimums_at, vectors = VECTOR * vectors, vectors + 1
+        if has_subscales:
+            self.sums, self.put_centres = _scaled_halves, _put_both_centres
+            self.subscales_at, vectors = VECTOR * vectors, vectors + 2
+        if has_subminimums:
+            self.add_minimum, self.put_sums = _subminimum, _put_both_sums
+            self.subminimums_at, vectors = VECTOR * vectors, vectors + 2
+        self.vectors, self.stride = vectors, VECTOR * vectors
+
+    def __reduce__(self):
+        return kind_of, self._made_of
 
 
 def tile_format_of(name: str) -> "TileFormat":
@@ -179,35 +215,19 @@ def tile_format_of(name: str) -> "TileFormat":
 
 
 class TileFormat(Described):
-    """What the many-row kernels ask a type for.
-
-    unit_bytes, group_bytes  of a weight row
-    stride                   bytes of a group of a tile, which has so many vectors
-    ..._at                   where in a group of a tile
-    """
+    """What unpacking asks a type for; `unit_bytes` of a weight row become a unit of a tile of this kind."""
 
     def __init__(self, format: Format):
         flip = 128 if format.bits == 8 and FLIPPED else 0
-        self.group_bytes = format.unit_bytes // 8
         self.name, self.unit_bytes, self.offset = format.name, format.unit_bytes, format.offset + flip
         self.integers, self.flip = format.integers, _add_128 if flip else _as_they_are
         self.scales, self.minimums, self.subscales = format.scales, format.minimums, format.subscales
         self.subminimums = format.subminimums
-        self.half = _half_of(format.bits)
-        self.put_minimums, self.put_subscales, self.put_subminimums = (_put_nothing,) * 3
-        self.put_centres, self.put_sums = _put_centres, _put_no_sums
-        self.sums, self.add_minimum = _plain_sums, _no_minimum
-        vectors = 9
-        if self.minimums is not None:
-            self.minimums_at, self.put_minimums = VECTOR * vectors, _put_minimums
-            self.add_minimum, self.put_sums, vectors = _minimum, _put_scaled_sums, vectors + 1
-        if self.subscales is not None:
-            self.subscales_at, self.put_subscales, vectors = VECTOR * vectors, _put_subscales, vectors + 2
-            self.sums, self.put_centres = _scaled_halves, _put_both_centres
-        if self.subminimums is not None:
-            self.subminimums_at, self.put_subminimums, vectors = VECTOR * vectors, _put_subminimums, vectors + 2
-            self.add_minimum, self.put_sums = _subminimum, _put_both_sums
-        self.vectors, self.stride = vectors, VECTOR * vectors
+        has = [part is not None for part in (self.minimums, self.subscales, self.subminimums)]
+        self.kind = kind_of(_half_of(format.bits), *has)
+        self.put_minimums = _put_minimums if has[0] else _put_nothing
+        self.put_subscales = _put_subscales if has[1] else _put_nothing
+        self.put_subminimums = _put_subminimums if has[2] else _put_nothing
 
     def __reduce__(self):  # by name: numba's cache keys pickle what a kernel refers to
         return tile_format_of, (self.name,)

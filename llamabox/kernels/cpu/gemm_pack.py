@@ -85,11 +85,11 @@ def unpack_tile(fmt, weight, row_bytes, rows, groups, tile, planes):
             for line in range(0, fmt.unit_bytes, 64):
                 prefetch(at + fmt.unit_bytes + line)  # 16 rows later
             _spread_row(fmt, whole_unit(fmt, at, groups - 8 * u, spare), planes + 32 * row)
-        _turn_planes(planes, tile + 8 * u * fmt.stride, fmt.stride, fmt.vectors)
+        _turn_planes(planes, tile + 8 * u * fmt.kind.stride, fmt.kind.stride, fmt.kind.vectors)
 
 
 @called
-def pack_panel(fmt, x, rows, columns, units, panel):
+def pack_panel(kind, offset, x, rows, columns, units, panel):
     """So many quantised rows side by side; where there are fewer, the last one stands for the others too."""
     for u in range(units):
         for c in range(columns):
@@ -97,5 +97,5 @@ def pack_panel(fmt, x, rows, columns, units, panel):
             for i in range(0, 288, 32):
                 store(target + i, load_i8x32(source + i))
             sums = load_i16x16(source + 288)
-            fmt.put_centres(fmt, sums, target)
-            fmt.put_sums(sums, load_f32x8(source + 256), target)
+            kind.put_centres(sums, offset, target)
+            kind.put_sums(sums, load_f32x8(source + 256), target)

@@ -1,8 +1,8 @@
 """TorchOps: the torch backend, for whatever torch runs on: CPU, CUDA, ROCm, MPS, XPU, NPU, MUSA.
 
 Weights stay packed on the device and are unpacked by tiles of values (torch_ops/blocks.py), which a matrix product
-multiplies by: in f32, and for block types on an accelerator that has bf16 products, in bf16. Arrays are f32 tensors on
-the device. A decode step reads nothing back before its logits; torch_ops/__init__.py has the rules for that.
+multiplies by: in f32, but many rows by block types, on an accelerator that has bf16 products, in bf16. Arrays are f32
+tensors on the device. A decode step reads nothing back before its logits; torch_ops/__init__.py has the rules for that.
 """
 
 import warnings
@@ -26,6 +26,7 @@ from llamabox.kernels.torch_ops.blocks import values
 from llamabox.kernels.weight import Weight
 
 ACCELERATOR_TILE_BYTES = 64 << 20  # there the number of launches counts, not a cache
+FEW_ROWS = 32  # are multiplied in f32, so that decode and small batches agree to f32's rounding
 FLOATS = (GGMLType.F32, GGMLType.F16, GGMLType.BF16)
 
 
@@ -37,10 +38,11 @@ class TorchOps(Ops):
 
     def __init__(self, threads: Threads, batch: Threads, device: Device):
         super().__init__(threads, batch)
-        self.device = torch.device(device.address)
-        self._on_cpu = self.device.type == "cpu"
+        self.device = device
+        self._where = torch.device(device.address)
+        self._on_cpu = self._where.type == "cpu"
         self._tile = TILE_BYTES if self._on_cpu else ACCELERATOR_TILE_BYTES
-        self._narrow = torch.bfloat16 if _multiplies_bf16(self.device) else torch.float32
+        self._narrow = torch.bfloat16 if _multiplies_bf16(self._where) else torch.float32
         self._plan: StepPlan | None = None
         self._host: dict[int, tuple[Any, np.ndarray]] = {}  # id of a 1-D weight -> it, and its values on the host
 
@@ -67,7 +69,7 @@ class TorchOps(Ops):
     def array(self, x: np.ndarray) -> Any:
         with warnings.catch_warnings():  # read-only memory, such as a mapped file: nothing here writes to arrays
             warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
-            return torch.from_numpy(np.ascontiguousarray(x)).to(self.device)
+            return torch.from_numpy(np.ascontiguousarray(x)).to(self._where)
 
     def to_numpy(self, x: Any) -> np.ndarray:
         if isinstance(x, np.ndarray):
@@ -77,13 +79,13 @@ class TorchOps(Ops):
         return x.cpu().numpy()
 
     def kv_cache(self, shapes: list, n_blocks: int, type_k: str = "f16", type_v: str = "f16") -> kv_cache.KVCache:
-        return kv_cache.KVCache(shapes, n_blocks, type_k, type_v, cache.Memory(self.device))
+        return kv_cache.KVCache(shapes, n_blocks, type_k, type_v, cache.Memory(self._where))
 
     def kernel_name(self, weight: Weight) -> str:
         if weight.type == GGMLType.F32:
             return "torch f32"
-        kind = "f32" if weight.type in FLOATS or self._narrow == torch.float32 else "bf16"
-        return f"unpacked tiles x torch {kind}"
+        many = "" if self._dtype(weight, FEW_ROWS + 1) == torch.float32 else "; many rows: bf16"
+        return f"unpacked tiles x torch f32{many}"
 
     # ---- rows and matrices ------------------------------------------------------------------------------------------
 
@@ -115,18 +117,18 @@ class TorchOps(Ops):
         """x (T, D) @ weight (O, D) transposed -> f32 (T, O)"""
         if weight.type == GGMLType.F32:
             return x @ weight.data.T
-        x = x.to(self._dtype(weight))
-        parts = [(x @ tile.T).float() for tile in self._tiles(weight)]
+        x = x.to(self._dtype(weight, len(x)))
+        parts = [(x @ tile.to(x.dtype).T).float() for tile in self._tiles(weight)]
         return parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
 
     def _chosen_experts(self, x: Any, weight: Weight, ids: Any) -> Any:
         """Few rows: the matrices of all chosen experts, one batched product a tile. Nothing is read back."""
-        chosen, x = ids.reshape(-1), x.reshape(-1, x.shape[-1], 1).to(self._dtype(weight))  # (n,), (n, D, 1)
+        chosen, x = ids.reshape(-1), x.reshape(-1, x.shape[-1], 1)  # (n,), (n, D, 1)
         tile = max(1, self._tile // (4 * max(1, len(chosen)) * weight.shape[2]))
         parts = []
         for start in range(0, weight.shape[1], tile):
             packed = weight.data[:, start : start + tile][chosen]  # (n, o, row)
-            parts.append((values(packed, weight.type).to(x.dtype) @ x).float()[..., 0])  # (n, o)
+            parts.append((values(packed, weight.type) @ x)[..., 0])  # (n, o)
         return torch.cat(parts, dim=1).reshape(*ids.shape, weight.shape[1])
 
     def _sorted_experts(self, x: Any, weight: Weight, ids: Any) -> Any:
@@ -139,7 +141,7 @@ class TorchOps(Ops):
             for expert, part in enumerate(rows.split(counts))
             if len(part) > 0
         ]
-        y = torch.empty((len(order), weight.shape[1]), device=self.device)
+        y = torch.empty((len(order), weight.shape[1]), device=self._where)
         y[order] = torch.cat(parts)
         return y.reshape(*ids.shape, weight.shape[1])
 
@@ -237,7 +239,7 @@ class TorchOps(Ops):
         alibi: float | None = None,
     ) -> Any:
         if self._plan is None or self._plan.step is not step:
-            self._plan = StepPlan(step, self.device)
+            self._plan = StepPlan(step, self._where)
         if step.kv is not None:
             store(self._plan, layer, k, v)
         how = How(scale, window, two_sided, softcap, alibi, step.causal)
@@ -245,15 +247,15 @@ class TorchOps(Ops):
 
     # ---- inside -----------------------------------------------------------------------------------------------------
 
-    def _dtype(self, weight: Weight) -> torch.dtype:
-        """What products with this weight are computed in: block types allow an NMSE of 1e-4, floats 1e-12."""
-        return torch.float32 if weight.type in FLOATS else self._narrow
+    def _dtype(self, weight: Weight, rows: int) -> torch.dtype:
+        """What so many rows are multiplied by this weight in: block types allow an NMSE of 1e-4, floats 1e-12."""
+        return torch.float32 if weight.type in FLOATS or rows <= FEW_ROWS else self._narrow
 
     def _tiles(self, weight: Weight) -> Iterator[Any]:
         """The values of a matrix (O, D), some of its rows at a time."""
         tile = max(1, self._tile // (4 * weight.shape[-1]))
         for start in range(0, weight.shape[0], tile):
-            yield values(weight.data[start : start + tile], weight.type).to(self._dtype(weight))
+            yield values(weight.data[start : start + tile], weight.type)
 
     def _index(self, ids: Any) -> Any:
         """Row numbers of the host or of the device, as an index on the device."""

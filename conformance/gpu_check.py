@@ -62,10 +62,10 @@ def check_models(ops: Ops) -> list[dict]:
     return failed
 
 
-def bandwidth(ops: Any) -> float | None:
-    """Bytes a second of the best of some copies on the device, read and written; None of a backend without copies."""
-    if ops.name != "cupy":
-        return None
+def bandwidth(ops: Any) -> float:
+    """Bytes a second of the best of some copies on the device, read and written."""
+    if ops.name == "torch":
+        return 2 * COPIED_BYTES / _torch_copy(ops)
     source = ops.xp.zeros(COPIED_BYTES // 4, np.float32)
     target, times = ops.xp.empty_like(source), []
     for _ in range(20):
@@ -78,7 +78,21 @@ def bandwidth(ops: Any) -> float | None:
     return 2 * COPIED_BYTES / min(times)
 
 
-def measure(ops: Ops, path: Path, read_bytes: int, peak: float | None) -> dict:
+def _torch_copy(ops: Any) -> float:
+    """Seconds of a copy, the best of some; several are waited for together, by reading a value."""
+    source, n, times = ops.array(np.zeros(COPIED_BYTES // 4, np.float32)), 8, []
+    target = source.clone()
+    for _ in range(10):
+        ops.to_numpy(target[:1])
+        began = time.perf_counter()
+        for _ in range(n):
+            target.copy_(source)
+        ops.to_numpy(target[:1])
+        times.append((time.perf_counter() - began) / n)
+    return min(times)
+
+
+def measure(ops: Ops, path: Path, read_bytes: int, peak: float) -> dict:
     """Prefill and decode, tokens a second; decode fetches the logits of each token."""
     model = load_model(open_gguf(path), ops)
     n_blocks = -(-(PREFILL + DECODE + 8) // BLOCK)
@@ -97,13 +111,13 @@ def measure(ops: Ops, path: Path, read_bytes: int, peak: float | None) -> dict:
     total = read_bytes + cells * kv.size_bytes // (n_blocks * BLOCK)
     found = {"prefill_512": PREFILL / prefill, "decode": 1 / median, "decode_ms": 1000 * median}
     found |= {"read_bytes_a_token": total, "read_gb_s": total / median / 1e9}
-    return found | {"share_of_bandwidth": None if peak is None else total / median / peak}
+    return found | {"share_of_bandwidth": total / median / peak}
 
 
 def speed(ops: Ops, found: dict, save: Any) -> None:
     """Every mixture, into found["speed"]; one that does not fit the device or the disk has its reason there."""
     peak = bandwidth(ops)
-    found["bandwidth_gb_s"] = None if peak is None else peak / 1e9
+    found["bandwidth_gb_s"] = peak / 1e9
     in_memory = Path("/dev/shm")  # where it has room: a disk would take most of the time
     roomy = in_memory.is_dir() and shutil.disk_usage(in_memory).free > 2 * ROOM_BYTES
     with tempfile.TemporaryDirectory(dir=in_memory if roomy else None) as folder:

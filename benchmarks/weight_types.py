@@ -36,8 +36,11 @@ PAUSE_S = 0.05
 
 
 def blocks(type: GGMLType, n_out: int) -> np.ndarray:
-    """Random blocks of numbers that are neither infinite nor NaN, uint8 (O, row bytes)."""
-    return np.random.default_rng(int(type)).integers(0, 64, (n_out, type.row_bytes(WIDTH)), dtype=np.uint8)
+    """Random blocks of numbers that are neither infinite nor NaN nor subnormal, uint8 (O, row bytes)."""
+    data = np.random.default_rng(int(type)).integers(0, 64, (n_out, type.row_bytes(WIDTH)), dtype=np.uint8)
+    if type == GGMLType.MXFP4:
+        data[:, :: type.type_size] += 90  # the exponents
+    return data
 
 
 def seconds(run: Callable[[], None], times: int) -> float:

@@ -74,6 +74,8 @@ class GgmlProducts(Ggml):
         _declare(self.cpu, CPU_FUNCTIONS)
         self.backend = self.cpu.ggml_backend_cpu_init()
         params = self.lib.ggml_threadpool_params_default(threads)
+        params.cpumask[:threads] = [True] * threads  # a core each
+        params.strict_cpu = True
         self.cpu.ggml_backend_cpu_set_n_threads(self.backend, threads)
         self.cpu.ggml_backend_cpu_set_threadpool(self.backend, self.cpu.ggml_threadpool_new(ctypes.byref(params)))
         self.plain = self.lib.ggml_backend_get_default_buffer_type(self.backend)

@@ -12,6 +12,8 @@ A description is a handful of functions of the unit's address p (formats_legacy.
     minimums(p)     -> f32x8     one a group, for types that have them
     subscales(p)    -> i16x16    one for every 16 values, for types that have them
     subminimums(p)  -> i16x16    one for every 16 values, for types that have them (and then subscales and minimums too)
+    opened(p, m)    -> address   for types whose codes are spread over the unit: puts it in order in 256 bytes at m; the
+                                 other functions are then given the address that it returns
 Units are always whole: what lacks at the end of a row is filled up with zero bytes (unit.py). A unit's length in bytes
 may be odd, and a block may hold more groups than one: 2 (64 values), 4 (128), 8 (256).
 How wide the integers are decides how many products fit 16 bits, two of them added side by side, times |x| <= 127:
@@ -47,6 +49,7 @@ class Format:
     subscales: Callable | None = None
     subminimums: Callable | None = None
     offset: int = 0
+    opened: Callable | None = None
 
     @property
     def name(self) -> str:
@@ -55,6 +58,10 @@ class Format:
     @property
     def unit_bytes(self) -> int:
         return 256 // self.type.block_size * self.type.type_size
+
+
+def _opened(type: GGMLType, bits: int, integers: Callable, opened: Callable, offset: int, sub=None) -> Format:
+    return Format(type, bits, integers, iq.opened_scales, subscales=sub, offset=offset, opened=opened)
 
 
 FORMATS = {
@@ -74,13 +81,13 @@ FORMATS = {
         Format(GGMLType.Q8_K, 8, k.q8_k_integers, k.q8_k_scales),
         Format(GGMLType.IQ4_NL, 8, iq.iq4_nl_integers, iq.iq4_nl_scales),
         Format(GGMLType.IQ4_XS, 8, iq.iq4_xs_integers, iq.iq4_xs_scales),
-        Format(GGMLType.IQ3_XXS, 7, iq.iq3_xxs_integers, iq.iq3_xxs_scales, offset=62),
-        Format(GGMLType.IQ3_S, 5, iq.iq3_s_integers, iq.iq3_s_scales, offset=15),
-        Format(GGMLType.IQ2_XXS, 7, iq.iq2_xxs_integers, iq.iq2_xxs_scales, offset=43),
-        Format(GGMLType.IQ2_XS, 7, iq.iq2_xs_integers, iq.iq2_scales, subscales=iq.iq2_xs_subscales, offset=43),
-        Format(GGMLType.IQ2_S, 7, iq.iq2_s_integers, iq.iq2_scales, subscales=iq.iq2_s_subscales, offset=43),
-        Format(GGMLType.IQ1_S, 5, iq.iq1_s_integers, iq.iq1_s_scales, offset=9),
-        Format(GGMLType.IQ1_M, 5, iq.iq1_m_integers, iq.iq1_m_scales, subscales=iq.iq1_m_subscales, offset=9),
+        _opened(GGMLType.IQ3_XXS, 7, iq.iq3_xxs_integers, iq.iq3_xxs_opened, 62),
+        _opened(GGMLType.IQ3_S, 5, iq.iq3_s_integers, iq.iq3_s_opened, 15),
+        _opened(GGMLType.IQ2_XXS, 7, iq.iq2_xxs_integers, iq.iq2_xxs_opened, 43),
+        _opened(GGMLType.IQ2_XS, 7, iq.iq2_xs_integers, iq.iq2_xs_opened, 43, iq.opened_subscales),
+        _opened(GGMLType.IQ2_S, 7, iq.iq2_s_integers, iq.iq2_s_opened, 43, iq.opened_subscales),
+        _opened(GGMLType.IQ1_S, 5, iq.iq1_integers, iq.iq1_s_opened, 9),
+        _opened(GGMLType.IQ1_M, 5, iq.iq1_integers, iq.iq1_m_opened, 9, iq.opened_subscales),
         Format(GGMLType.TQ1_0, 5, ternary.tq1_0_integers, ternary.tq1_0_scales, offset=1),
         Format(GGMLType.TQ2_0, 5, ternary.tq2_0_integers, ternary.tq2_0_scales, offset=1),
         Format(GGMLType.Q1_0, 5, ternary.q1_0_integers, ternary.q1_0_scales, offset=1),

@@ -1,5 +1,11 @@
 """The IQ types: codes point into codebooks of 8 or 4 magnitudes, with signs and scales beside; functions: formats.py.
 
+All but the IQ4 types are opened first, into memory m whose fields lie apart:
+    0-127    codes, u16: 4 a group of IQ1 and IQ2, 8 of IQ3
+    128-159  a bit for each value, set where its sign is minus;  IQ1: a byte for each 8 values, 2 when their shift is
+             positive, else 0
+    160-191  scales, f32 a group
+    192-223  sub-scales, i16 for 16 values
 Integers are stored above zero: with the largest magnitude (or IQ1's largest level and shift) added.
 Codebooks: llamabox/gguf/dequant/codebooks.py.
 """
@@ -13,24 +19,40 @@ from llamabox.kernels.cpu.halves import f16_of_bits, load_f16, load_f16_each
 from llamabox.kernels.cpu.simd import (
     bytes_of_i64,
     inline,
+    load_f32x8,
+    load_i8x16,
+    load_i8x32,
+    load_i16x16,
+    load_i16x32,
     load_i32x8,
     load_i64,
-    load_u8,
     load_u16,
     load_u32,
+    mask_i8x32,
     splat_f32x8,
+    splat_i8x32,
+    store,
     to_f32,
+    unsigned_i32x8,
 )
-from llamabox.kernels.cpu.tables import around, eight_entries, four_entries, join_i64x4, look_up, table
+from llamabox.kernels.cpu.tables import around, eight_entries, four_entries, look_up, table
 from llamabox.kernels.cpu.unpacking import (
+    bytes_of_i32x8,
+    eight_times,
+    even_i32x8,
     interleave_i8x8,
+    interleave_i8x16,
+    low_bytes,
     nibbles_of_u32,
     odd_i32x8,
     pairs_of_u16,
     signed_i16x16,
     triples_of_i64,
+    words,
     words_of,
 )
+
+SIGNS, SCALES, SUBSCALES = 128, 160, 192
 
 iq4_levels = table(IQ4_LEVELS)
 iq2_xxs_book, iq2_xs_book, iq2_s_book = table(codebook("IQ2_XXS")), table(codebook("IQ2_XS")), table(codebook("IQ2_S"))
@@ -62,56 +84,33 @@ def iq4_xs_scales(p):
     return to_f32(scales - 32) * load_f16(p)
 
 
+# ---- what opened units have in common --------------------------------------------------------------------------------
+
+
+@inline
+def opened_scales(m):
+    return load_f32x8(m + SCALES)
+
+
+@inline
+def opened_subscales(m):
+    return load_i16x16(m + SUBSCALES)
+
+
 @inline
 def _even_signs(bits):
-    """The sign bits of 32 values: for each 8, 7 are stored (in one byte each here); the 8th makes their number even."""
+    """The sign bits of 256 values: 7 are stored for each 8 (in one byte each); the 8th makes their number even."""
     odd = bits ^ (bits >> 4)
-    odd ^= odd >> 2
-    odd ^= odd >> 1
-    return types.uint32(bits | ((odd & 0x01010101) << 7))
+    odd = odd ^ (odd >> 2)
+    odd = odd ^ (odd >> 1)
+    return bits | (odd << 7)
 
 
 @inline
-def _signs_of_28(bits):
-    """Four 7-bit fields of a u32 as sign bits of 32 values."""
-    bits = types.int64(bits)
-    return _even_signs((bits & 0x7F) | ((bits << 1) & 0x7F00) | ((bits << 2) & 0x7F0000) | ((bits << 3) & 0x7F000000))
-
-
-# IQ2_XXS: 256 values in 66 bytes.  0-1: d, f16;  then 8 bytes a group: 4 codes of 8 values each; u32: 4 x 7 sign bits,
-# 4-bit scale;  value = d * (scale + 0.5) / 4 * sign * magnitude
-@inline
-def iq2_xxs_integers(p, j):
-    b = p + 2 + 8 * j
-    q = load_u32(b)
-    sizes = four_entries(iq2_xxs_book(), q & 255, (q >> 8) & 255, (q >> 16) & 255, q >> 24)
-    return around(43, sizes, _signs_of_28(load_u32(b + 4)))
-
-
-@inline
-def iq2_xxs_scales(p):
-    scales = odd_i32x8(load_i32x8(p + 2), load_i32x8(p + 34)) >> 28
-    return to_f32(scales * 2 + 1) * (load_f16(p) * types.float32(0.125))
-
-
-# IQ2_XS: 256 values in 74 bytes.  0-1: d, f16;  2-65: u16 for 8 values: 9-bit code, 7 sign bits;
-# 66-73: 4-bit scale of 16 values each;  value as IQ2_XXS
-@inline
-def iq2_xs_integers(p, j):
-    q = load_i64(p + 2 + 8 * j)
-    sizes = four_entries(iq2_xs_book(), q & 511, (q >> 16) & 511, (q >> 32) & 511, (q >> 48) & 511)
-    signs = ((q >> 9) & 0x7F) | ((q >> 17) & 0x7F00) | ((q >> 25) & 0x7F0000) | ((q >> 33) & 0x7F000000)
-    return around(43, sizes, _even_signs(signs))
-
-
-@inline
-def iq2_scales(p):
-    return splat_f32x8(load_f16(p) * types.float32(0.125))
-
-
-@inline
-def iq2_xs_subscales(p):
-    return _odd_nibbles(p + 66)
+def _signs_of_28(w):
+    """Four 7-bit fields of each of 8 words as the sign bits of 256 values."""
+    fields = (w & 0x7F) | ((w << 1) & 0x7F00) | ((w << 2) & 0x7F0000) | ((w << 3) & 0x7F000000)
+    return _even_signs(bytes_of_i32x8(fields))
 
 
 @inline
@@ -121,120 +120,119 @@ def _odd_nibbles(p):
     return signed_i16x16(interleave_i8x8(q & 15, q >> 4)) * 2 + 1
 
 
+# IQ2_XXS: 256 values in 66 bytes.  0-1: d, f16;  then 8 bytes a group: 4 codes of 8 values each; u32: 4 x 7 sign bits,
+# 4-bit scale;  value = d * (scale + 0.5) / 4 * sign * magnitude
+@inline
+def iq2_xxs_opened(p, m):
+    a, b = load_i32x8(p + 2), load_i32x8(p + 34)
+    store(m, words(bytes_of_i32x8(even_i32x8(a, b)), splat_i8x32(0)))
+    w = odd_i32x8(a, b)
+    store(m + SIGNS, _signs_of_28(w))
+    store(m + SCALES, to_f32((w >> 28) * 2 + 1) * (load_f16(p) * types.float32(0.125)))
+    return m
+
+
+@inline
+def iq2_xxs_integers(m, j):
+    return around(43, four_entries(iq2_xxs_book(), m + 8 * j), load_u32(m + SIGNS + 4 * j))
+
+
+# IQ2_XS: 256 values in 74 bytes.  0-1: d, f16;  2-65: u16 for 8 values: 9-bit code, 7 sign bits;
+# 66-73: 4-bit scale of 16 values each;  value as IQ2_XXS
+@inline
+def iq2_xs_opened(p, m):
+    q = load_i16x32(p + 2)
+    store(m, q & 511)
+    store(m + SIGNS, _even_signs(low_bytes(q >> 9)))
+    store(m + SCALES, splat_f32x8(load_f16(p) * types.float32(0.125)))
+    store(m + SUBSCALES, _odd_nibbles(p + 66))
+    return m
+
+
+@inline
+def iq2_xs_integers(m, j):
+    return around(43, four_entries(iq2_xs_book(), m + 8 * j), load_u32(m + SIGNS + 4 * j))
+
+
 # IQ2_S: 256 values in 82 bytes.  0-1: d, f16;  2-33: low 8 bits of codes of 8 values each;  34-65: sign bytes;
 # 66-73: high 2 bits of codes;  74-81: 4-bit scale of 16 values each;  value as IQ2_XXS
 @inline
-def iq2_s_integers(p, j):
-    low, high = load_u32(p + 2 + 4 * j), types.int64(load_u8(p + 66 + j)) << 8
-    sizes = four_entries(
-        iq2_s_book(),
-        (low & 255) | (high & 0x300),
-        ((low >> 8) & 255) | ((high >> 2) & 0x300),
-        ((low >> 16) & 255) | ((high >> 4) & 0x300),
-        (low >> 24) | ((high >> 6) & 0x300),
-    )
-    return around(43, sizes, load_u32(p + 34 + 4 * j))
+def iq2_s_opened(p, m):
+    h = unsigned_i32x8(bytes_of_i64(types.uint64(load_i64(p + 66))))
+    high = (h | (h << 6) | (h << 12) | (h << 18)) & 0x03030303  # 2 bits a byte
+    store(m, words(load_i8x32(p + 2), bytes_of_i32x8(high)))
+    store(m + SIGNS, load_i8x32(p + 34))
+    store(m + SCALES, splat_f32x8(load_f16(p) * types.float32(0.125)))
+    store(m + SUBSCALES, _odd_nibbles(p + 74))
+    return m
 
 
 @inline
-def iq2_s_subscales(p):
-    return _odd_nibbles(p + 74)
+def iq2_s_integers(m, j):
+    return around(43, four_entries(iq2_s_book(), m + 8 * j), load_u32(m + SIGNS + 4 * j))
 
 
 # IQ3_XXS: 256 values in 98 bytes.  0-1: d, f16;  2-65: codes of 4 values each;  66-97: u32 for 32 values: 4 x 7 sign
 # bits, 4-bit scale;  value = d * (scale + 0.5) / 2 * sign * magnitude
 @inline
-def iq3_xxs_integers(p, j):
-    a, b = load_u32(p + 2 + 8 * j), load_u32(p + 6 + 8 * j)
-    sizes = eight_entries(
-        iq3_xxs_book(),
-        *(a & 255, (a >> 8) & 255, (a >> 16) & 255, a >> 24),
-        *(b & 255, (b >> 8) & 255, (b >> 16) & 255, b >> 24),
-    )
-    return around(62, sizes, _signs_of_28(load_u32(p + 66 + 4 * j)))
+def iq3_xxs_opened(p, m):
+    store(m, words(load_i8x32(p + 2), splat_i8x32(0)))
+    store(m + 64, words(load_i8x32(p + 34), splat_i8x32(0)))
+    w = load_i32x8(p + 66)
+    store(m + SIGNS, _signs_of_28(w))
+    store(m + SCALES, to_f32((w >> 28) * 2 + 1) * (load_f16(p) * types.float32(0.25)))
+    return m
 
 
 @inline
-def iq3_xxs_scales(p):
-    return to_f32((load_i32x8(p + 66) >> 28) * 2 + 1) * (load_f16(p) * types.float32(0.25))
+def iq3_xxs_integers(m, j):
+    return around(62, eight_entries(iq3_xxs_book(), m + 16 * j), load_u32(m + SIGNS + 4 * j))
 
 
 # IQ3_S: 256 values in 110 bytes.  0-1: d, f16;  2-65: low 8 bits of codes of 4 values each;  66-73: ninth bits;
 # 74-105: sign bytes;  106-109: 4-bit scale of 32 values each;  value = d * (2 * scale + 1) * sign * magnitude
 @inline
-def iq3_s_integers(p, j):
-    a, b, ninth = load_u32(p + 2 + 8 * j), load_u32(p + 6 + 8 * j), types.int64(load_u8(p + 66 + j)) << 8
-    sizes = eight_entries(
-        iq3_s_book(),
-        (a & 255) | (ninth & 256),
-        ((a >> 8) & 255) | ((ninth >> 1) & 256),
-        ((a >> 16) & 255) | ((ninth >> 2) & 256),
-        (a >> 24) | ((ninth >> 3) & 256),
-        (b & 255) | ((ninth >> 4) & 256),
-        ((b >> 8) & 255) | ((ninth >> 5) & 256),
-        ((b >> 16) & 255) | ((ninth >> 6) & 256),
-        (b >> 24) | ((ninth >> 7) & 256),
-    )
-    return around(15, sizes, load_u32(p + 74 + 4 * j))
+def iq3_s_opened(p, m):
+    store(m, words(load_i8x32(p + 2), mask_i8x32(load_u32(p + 66)) & 1))
+    store(m + 64, words(load_i8x32(p + 34), mask_i8x32(load_u32(p + 70)) & 1))
+    store(m + SIGNS, load_i8x32(p + 74))
+    store(m + SCALES, to_f32((nibbles_of_u32(load_u32(p + 106)) & 15) * 2 + 1) * load_f16(p))
+    return m
 
 
 @inline
-def iq3_s_scales(p):
-    return to_f32((nibbles_of_u32(load_u32(p + 106)) & 15) * 2 + 1) * load_f16(p)
+def iq3_s_integers(m, j):
+    return around(15, eight_entries(iq3_s_book(), m + 16 * j), load_u32(m + SIGNS + 4 * j))
 
 
 # IQ1_S: 256 values in 50 bytes.  0-1: d, f16;  2-33: low 8 bits of codes of 8 values each;  34-49: u16 a group: 4 x 3
 # high bits of codes, 3-bit scale, 1 bit that makes the shift negative
 # value = d * (2 * scale + 1) * (level + shift), shift = +-1/8
 @inline
-def iq1_s_integers(p, j):
-    low, high = load_u32(p + 2 + 4 * j), types.int64(load_u16(p + 34 + 2 * j))
-    eighths = four_entries(
-        iq1_book(),
-        (low & 255) | ((high << 8) & 0x700),
-        ((low >> 8) & 255) | ((high << 5) & 0x700),
-        ((low >> 16) & 255) | ((high << 2) & 0x700),
-        (low >> 24) | ((high >> 1) & 0x700),
-    )
-    return eighths + (2 - 2 * (high >> 15))
+def iq1_s_opened(p, m):
+    h = words_of(load_i64(p + 34), load_i64(p + 42))
+    high = (h & 7) | ((h << 5) & 0x700) | ((h << 10) & 0x70000) | ((h << 15) & 0x7000000)  # 3 bits a byte
+    store(m, words(load_i8x32(p + 2), bytes_of_i32x8(high)))
+    store(m + SIGNS, ((h >> 15) ^ 1) * 0x02020202)
+    store(m + SCALES, to_f32(((h >> 12) & 7) * 2 + 1) * (load_f16(p) * types.float32(0.125)))
+    return m
 
 
 @inline
-def iq1_s_scales(p):
-    scales = (words_of(load_i64(p + 34), load_i64(p + 42)) >> 12) & 7
-    return to_f32(scales * 2 + 1) * (load_f16(p) * types.float32(0.125))
+def iq1_integers(m, j):
+    return four_entries(iq1_book(), m + 8 * j) + eight_times(load_u32(m + SIGNS + 4 * j))
 
 
 # IQ1_M: 256 values in 56 bytes.  0-31: low 8 bits of codes of 8 values each;  32-47: nibbles for 8 values: 3 high bits
 # of the code, and 1 that makes the shift negative;  48-55: 4 u16: 4 x 3-bit scale of 16 values each, 4 bits of d (f16)
 # value as IQ1_S
 @inline
-def iq1_m_integers(p, j):
-    low, high = load_u32(p + 4 * j), types.int64(load_u16(p + 32 + 2 * j))
-    eighths = four_entries(
-        iq1_book(),
-        (low & 255) | ((high << 8) & 0x700),
-        ((low >> 8) & 255) | ((high << 4) & 0x700),
-        ((low >> 16) & 255) | (high & 0x700),
-        (low >> 24) | ((high >> 4) & 0x700),
-    )
-    up = ~high  # bits 3, 7, 11, 15: the shift of 8 values each is positive
-    return eighths + join_i64x4(_twos(up >> 3), _twos(up >> 7), _twos(up >> 11), _twos(up >> 15))
-
-
-@inline
-def _twos(bit):
-    """8 bytes, each 2 where the lowest bit is set, else 0."""
-    return (bit & 1) * 0x0202020202020202
-
-
-@inline
-def iq1_m_scales(p):
-    q = load_i64(p + 48)
-    d = ((q >> 12) & 15) | ((q >> 24) & 0xF0) | ((q >> 36) & 0xF00) | ((q >> 48) & 0xF000)
-    return splat_f32x8(f16_of_bits(types.uint16(d)) * types.float32(0.125))
-
-
-@inline
-def iq1_m_subscales(p):
-    return (triples_of_i64(load_i64(p + 48)) & 7) * 2 + 1
+def iq1_m_opened(p, m):
+    q, last = load_i8x16(p + 32), load_i64(p + 48)
+    nibble = interleave_i8x16(q, q >> 4)
+    store(m, words(load_i8x32(p), nibble & 7))
+    store(m + SIGNS, ((nibble >> 2) & 2) ^ 2)
+    d = ((last >> 12) & 15) | ((last >> 24) & 0xF0) | ((last >> 36) & 0xF00) | ((last >> 48) & 0xF000)
+    store(m + SCALES, splat_f32x8(f16_of_bits(types.uint16(d)) * types.float32(0.125)))
+    store(m + SUBSCALES, (triples_of_i64(last) & 7) * 2 + 1)
+    return m

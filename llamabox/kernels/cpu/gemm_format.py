@@ -32,7 +32,7 @@ from llamabox.kernels.cpu.simd import (
     sum_pairs,
     to_f32,
 )
-from llamabox.kernels.cpu.unit import FLIPPED, first_of, second_of
+from llamabox.kernels.cpu.unit import FLIPPED, as_it_is, first_of, second_of
 
 PANEL_UNIT = 416
 CENTRES, SUMS = 288, 352
@@ -222,6 +222,7 @@ class TileFormat(Described):
         self.name, self.unit_bytes, self.offset = format.name, format.unit_bytes, format.offset + flip
         self.integers, self.flip = format.integers, _add_128 if flip else _as_they_are
         self.scales, self.minimums, self.subscales = format.scales, format.minimums, format.subscales
+        self.opened = format.opened or as_it_is
         self.subminimums = format.subminimums
         has = [part is not None for part in (self.minimums, self.subscales, self.subminimums)]
         self.kind = kind_of(_half_of(format.bits), *has)

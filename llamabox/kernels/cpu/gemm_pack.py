@@ -78,13 +78,14 @@ def _spread_row(fmt, p, row):
 @called
 def unpack_tile(fmt, weight, row_bytes, rows, groups, tile, planes):
     """ROWS rows of `groups` groups into a tile; where there are fewer rows, the last one stands for the others too."""
-    spare = spare_unit(stack_512())
+    spare, opened = spare_unit(stack_512()), stack_512()
     for u in range((groups + 7) >> 3):
         for row in range(ROWS):
             at = weight + min(row, rows - 1) * row_bytes + u * fmt.unit_bytes
             for line in range(0, fmt.unit_bytes, 64):
                 prefetch(at + fmt.unit_bytes + line)  # 16 rows later
-            _spread_row(fmt, whole_unit(fmt, at, groups - 8 * u, spare), planes + 32 * row)
+            p = fmt.opened(whole_unit(fmt, at, groups - 8 * u, spare), opened)
+            _spread_row(fmt, p, planes + 32 * row)
         _turn_planes(planes, tile + 8 * u * fmt.kind.stride, fmt.kind.stride, fmt.kind.vectors)
 
 

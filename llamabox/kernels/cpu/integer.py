@@ -14,6 +14,8 @@ from llamabox.kernels.cpu.program import Kernel, argument
 from llamabox.kernels.cpu.simd import fma, load_f32, load_f32x8, splat_f32x8, stack_512, store, sum_f32, to_f32
 from llamabox.kernels.cpu.unit import X_UNIT, Unit, spare_unit, whole_unit
 
+OPENED = 256  # bytes of an opened unit
+
 
 def one_row(fmt: Unit) -> Kernel:
     """The kernel of a type."""
@@ -23,16 +25,22 @@ def one_row(fmt: Unit) -> Kernel:
         weight, row_bytes, rows = argument(args, 0), argument(args, 1), argument(args, 2)
         groups, x, out = argument(args, 3) >> 5, argument(args, 4), argument(args, 6)
         bias, per_task, spare = argument(args, 8), argument(args, 9), spare_unit(stack_512())
+        units, opened = (groups + 7) >> 3, stack_512()
         whole = groups >> 3
         for row in range(task * per_task, min(rows, (task + 1) * per_task)):
             base = weight + row * row_bytes
             if groups & 7:
                 whole_unit(fmt, base + whole * unit_bytes, groups & 7, spare)
             acc = splat_f32x8(0.0)
-            for u in range((groups + 7) >> 3):
-                p, y = base + u * unit_bytes if u < whole else spare, x + u * X_UNIT
+            p = fmt.opened(base if whole > 0 else spare, opened)
+            for u in range(units):
+                following, y = p, x + u * X_UNIT
+                if u + 1 < units:  # opened ahead of its turn: what was stored takes a while to be read again
+                    unit = base + (u + 1) * unit_bytes if u + 1 < whole else spare
+                    following = fmt.opened(unit, opened + ((u + 1) & 1) * OPENED)
                 acc = fma(to_f32(fmt.sums(fmt, p, y)), fmt.scales(p) * load_f32x8(y + 256), acc)
                 acc = fmt.add_minimum(fmt, acc, p, y)
+                p = following
             total = sum_f32(acc)
             if bias != 0:
                 total += load_f32(bias + 4 * row)

@@ -1,15 +1,17 @@
 """Constants in memory that kernels look up: 16 bytes by 4-bit codes, or whole entries."""
 
+import hashlib
+
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.core.typing.templates import signature
 from numba.extending import intrinsic
 
 from llamabox.kernels.cpu.features import FEATURES
 from llamabox.kernels.cpu.simd import (
     I8,
+    I16,
     I32,
     I64,
     call_llvm,
@@ -20,6 +22,7 @@ from llamabox.kernels.cpu.simd import (
     load_i8x16,
     load_i32,
     load_i64,
+    pointer,
     shuffle,
     splat_to,
     undefined,
@@ -27,15 +30,19 @@ from llamabox.kernels.cpu.simd import (
 
 
 def table(values: np.ndarray):
-    """An op that gives the address of these values, which become part of the kernel."""
+    """An op that gives the address of these values, which become part of the kernel: once, whoever asks."""
     data = bytearray(np.ascontiguousarray(values).tobytes())
+    name = f"llamabox_table_{hashlib.sha256(data).hexdigest()[:16]}"
+    content = ir.Constant(ir.ArrayType(I8, len(data)), data)
 
     @intrinsic
     def address(typing):
         def code(context, builder, sig, args):
-            content = ir.Constant(ir.ArrayType(I8, len(data)), data)
-            variable = cgutils.global_constant(builder, "table", content)
-            variable.align = 64
+            variable = builder.module.globals.get(name)
+            if variable is None:
+                variable = ir.GlobalVariable(builder.module, content.type, name)
+                variable.initializer, variable.global_constant, variable.align = content, True, 64
+                variable.linkage = "linkonce_odr"  # every function that is linked into a kernel brings it: one stays
             return builder.ptrtoint(variable, I64)
 
         return signature(types.intp), code
@@ -85,8 +92,7 @@ _join_4, _join_8 = _joiner(I64, 4), _joiner(I32, 8)
 
 
 @intrinsic
-def join_i64x4(typing, a, b, c, d):
-    """Four int64 as 32 bytes."""
+def _join_i64x4(typing, a, b, c, d):
     return _join_4[1], _join_4[0]
 
 
@@ -95,26 +101,41 @@ def _join_i32x8(typing, a, b, c, d, e, f, g, h):
     return _join_8[1], _join_8[0]
 
 
+@intrinsic
+def _code(typing, address):
+    """The u16 at an address. Volatile: else LLVM takes it out of the vector that was stored there, which costs more."""
+
+    def code(context, builder, sig, args):
+        value = builder.load(pointer(builder, args[0], I16))
+        value.align, value.volatile = 2, True
+        return builder.zext(value, I64)
+
+    return signature(types.int64, types.intp), code
+
+
 @inline
-def four_entries(address, a, b, c, d):
-    """The entries a, b, c, d, 8 bytes each, of the table at an address."""
-    return join_i64x4(
-        load_i64(address + 8 * a), load_i64(address + 8 * b), load_i64(address + 8 * c), load_i64(address + 8 * d)
+def four_entries(entries, codes):
+    """Those of the 8-byte entries at an address that four u16 name: i8x32."""
+    a, b, c, d = _code(codes), _code(codes + 2), _code(codes + 4), _code(codes + 6)
+    return _join_i64x4(
+        load_i64(entries + 8 * a), load_i64(entries + 8 * b), load_i64(entries + 8 * c), load_i64(entries + 8 * d)
     )
 
 
 @inline
-def eight_entries(address, a, b, c, d, e, f, g, h):
-    """Eight entries of 4 bytes each."""
+def eight_entries(entries, codes):
+    """Those of the 4-byte entries at an address that eight u16 name: i8x32."""
+    a, b, c, d = _code(codes), _code(codes + 2), _code(codes + 4), _code(codes + 6)
+    e, f, g, h = _code(codes + 8), _code(codes + 10), _code(codes + 12), _code(codes + 14)
     return _join_i32x8(
-        load_i32(address + 4 * a),
-        load_i32(address + 4 * b),
-        load_i32(address + 4 * c),
-        load_i32(address + 4 * d),
-        load_i32(address + 4 * e),
-        load_i32(address + 4 * f),
-        load_i32(address + 4 * g),
-        load_i32(address + 4 * h),
+        load_i32(entries + 4 * a),
+        load_i32(entries + 4 * b),
+        load_i32(entries + 4 * c),
+        load_i32(entries + 4 * d),
+        load_i32(entries + 4 * e),
+        load_i32(entries + 4 * f),
+        load_i32(entries + 4 * g),
+        load_i32(entries + 4 * h),
     )
 
 

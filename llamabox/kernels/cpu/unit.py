@@ -153,6 +153,12 @@ def _subminimum(fmt, acc, p, x):
     return fma(to_f32(sums) * load_f32x8(x + 256), fmt.minimums(p), acc)
 
 
+@inline
+def as_it_is(p, m):
+    """`opened` of the types that need none."""
+    return p
+
+
 # ---- units -----------------------------------------------------------------------------------------------------------
 
 
@@ -171,7 +177,7 @@ class Unit(Described):
         self.scales, self.minimums, self.subminimums = format.scales, format.minimums, format.subminimums
         self.half, self.pair = _half_signed if format.bits == 8 and not flip else _half, _pair_of(format.bits)
         self.subscales, self.sums = format.subscales, _plain_sums if format.subscales is None else _scaled_sums
-        self.add_minimum = _no_minimum
+        self.add_minimum, self.opened = _no_minimum, format.opened or as_it_is
         if format.minimums is not None:
             self.add_minimum = _minimum if format.subminimums is None else _subminimum
 

@@ -14,7 +14,9 @@ from llamabox.kernels.cpu.simd import (
     converter,
     i8x16,
     i8x32,
+    i8x64,
     i16x16,
+    i16x32,
     i32x8,
     pointer,
     shuffle,
@@ -29,6 +31,10 @@ i16x16_of_i32x8 = converter(i32x8, i16x16, lambda b, v, t: b.bitcast(v, t))
 
 interleave_i8x8 = shuffler(2, i8x16, [i // 2 + 8 * (i % 2) for i in range(16)])  # a0 b0 a1 b1 ...
 join_octets = shuffler(2, i8x32, [i % 8 + i // 16 * 8 + 16 * (i // 8 % 2) for i in range(32)])  # a0-7 b0-7 a8-15 b8-15
+interleave_i8x16 = shuffler(2, i8x32, [i // 2 + 16 * (i % 2) for i in range(32)])
+words = shuffler(2, i8x64, [i // 2 + 32 * (i % 2) for i in range(64)])  # 32 u16 of their low and their high bytes
+low_bytes = converter(i16x32, i8x32, lambda b, v, t: b.trunc(v, t))
+even_i32x8 = shuffler(2, i32x8, range(0, 16, 2))
 odd_i32x8 = shuffler(2, i32x8, range(1, 16, 2))
 
 
@@ -83,6 +89,17 @@ def four_times(typing, value):
         return builder.bitcast(splat_to(builder, args[0], ir.VectorType(I32, 4)), i8x16.llvm)
 
     return signature(i8x16, types.int32), code
+
+
+@intrinsic
+def eight_times(typing, value):
+    """Each of the 4 bytes of an integer in 8 lanes: i8x32."""
+
+    def code(context, builder, sig, args):
+        four = builder.bitcast(args[0], ir.VectorType(I8, 4))
+        return shuffle(builder, four, undefined(four.type), [i // 8 for i in range(32)])
+
+    return signature(i8x32, types.uint32), code
 
 
 @intrinsic

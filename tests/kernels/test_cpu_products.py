@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from op_cases import BLOCKS, FLOATS, matrix, nmse, normal, values_of
 
-from llamabox.gguf import GGMLType
+from llamabox.gguf import GGMLType, dequantize
 from llamabox.kernels import Weight, open_backend
 from llamabox.kernels.cpu.products import prepare, rows_a_task
 
@@ -51,6 +51,34 @@ def test_integers_are_exact(ops, type_name):
     for rows in (1, 3):
         found = ops.linear(x[:rows], weight)
         np.testing.assert_allclose(found, expected[:rows], rtol=0, atol=2e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_every_exponent_of_mxfp4(ops, rows):
+    """Scales of 2^-128 to 2^123, the two smallest subnormal; above, values overflow. A row a scale, exact in f32."""
+    rng = np.random.default_rng(7)
+    data = rng.integers(0, 256, (252, 17), dtype=np.uint8)
+    data[:, 0] = np.arange(252)
+    x = rng.integers(-127, 128, (rows, 32)).astype(np.float32)
+    x[:, 0] = 127
+    x *= np.float32(2.0**-16)
+    found = ops.linear(x, Weight("w", GGMLType.MXFP4, (252, 32), data))
+    expected = x.astype(np.float64) @ dequantize(data, GGMLType.MXFP4).astype(np.float64).T
+    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_every_scale_of_nvfp4(ops, rows):
+    """All bytes as scales of halves of 16 values, beside one far from it or near: 0x7F counts as 0, 0xFF as 480."""
+    rng = np.random.default_rng(8)
+    data = rng.integers(0, 256, (512, 36), dtype=np.uint8)
+    data[:256, 0], data[256:, 1] = np.arange(256), np.arange(256)
+    x = rng.integers(-127, 128, (rows, 64)).astype(np.float32)
+    x[:, ::32] = 127
+    found = ops.linear(x, Weight("w", GGMLType.NVFP4, (512, 64), data))
+    values = dequantize(data, GGMLType.NVFP4).astype(np.float64)
+    size = np.abs(values).max(axis=1)
+    assert nmse(x @ values.T / size, found / size) < 1e-8
 
 
 @pytest.mark.parametrize("type_name", ["Q4_K", "F16"])

@@ -18,7 +18,7 @@ from llamabox.kernels.cpu.simd import (
     sum_f32,
     to_f32,
 )
-from llamabox.kernels.cpu.unit import X_UNIT, Unit, spare_unit, whole_unit
+from llamabox.kernels.cpu.unit import OPENED, X_UNIT, Unit, spare_unit, whole_unit
 
 
 @inline
@@ -29,6 +29,15 @@ def _add_unit(fmt, acc, p, scales, x):
 
 
 @inline
+def _unit(fmt, row, u, groups, spare, opened):
+    """Where the functions of a type read unit u of the weight row at `row`."""
+    if 8 * u >= groups:
+        return row
+    p = whole_unit(fmt, row + u * fmt.unit_bytes, groups - 8 * u, spare)
+    return fmt.opened(p, opened + (u & 1) * OPENED)
+
+
+@inline
 def _finish(acc, out, bias):
     y = sum_f32(acc)
     store(out, types.float32(y if bias == 0 else y + load_f32(bias)))
@@ -36,17 +45,18 @@ def _finish(acc, out, bias):
 
 def two_rows(fmt: Unit) -> Kernel:
     """The kernel of a type for 2 rows."""
-    unit_bytes = fmt.unit_bytes
 
     def multiply_two(args, task, thread):
         weight, row_bytes, rows = argument(args, 0), argument(args, 1), argument(args, 2)
         groups, out, out_bytes, bias = argument(args, 3) >> 5, argument(args, 6), argument(args, 7), argument(args, 8)
-        per_task, spare = argument(args, 9), spare_unit(stack_512())
+        per_task, spare, opened = argument(args, 9), spare_unit(stack_512()), stack_512()
         units = (groups + 7) >> 3
         for row in range(task * per_task, min(rows, (task + 1) * per_task)):
             a, b = splat_f32x8(0.0), splat_f32x8(0.0)
+            base = weight + row * row_bytes
+            following = _unit(fmt, base, 0, groups, spare, opened)
             for u in range(units):
-                p = whole_unit(fmt, weight + row * row_bytes + u * unit_bytes, groups - 8 * u, spare)
+                p, following = following, _unit(fmt, base, u + 1, groups, spare, opened)
                 x, scales = argument(args, 4) + u * X_UNIT, fmt.scales(p)
                 a = _add_unit(fmt, a, p, scales, x)
                 b = _add_unit(fmt, b, p, scales, x + units * X_UNIT)
@@ -59,18 +69,19 @@ def two_rows(fmt: Unit) -> Kernel:
 
 def four_rows(fmt: Unit) -> Kernel:
     """The kernel of a type for 3 or 4 rows; of 3 the last is multiplied twice."""
-    unit_bytes = fmt.unit_bytes
 
     def multiply_four(args, task, thread):
         weight, row_bytes, rows = argument(args, 0), argument(args, 1), argument(args, 2)
         groups, out, out_bytes, bias = argument(args, 3) >> 5, argument(args, 6), argument(args, 7), argument(args, 8)
-        per_task, spare, last = argument(args, 9), spare_unit(stack_512()), argument(args, 5) - 1
-        units = (groups + 7) >> 3
+        per_task, spare, opened = argument(args, 9), spare_unit(stack_512()), stack_512()
+        units, last = (groups + 7) >> 3, argument(args, 5) - 1
         x_bytes = units * X_UNIT
         for row in range(task * per_task, min(rows, (task + 1) * per_task)):
             a, b, c, d = splat_f32x8(0.0), splat_f32x8(0.0), splat_f32x8(0.0), splat_f32x8(0.0)
+            base = weight + row * row_bytes
+            following = _unit(fmt, base, 0, groups, spare, opened)
             for u in range(units):
-                p = whole_unit(fmt, weight + row * row_bytes + u * unit_bytes, groups - 8 * u, spare)
+                p, following = following, _unit(fmt, base, u + 1, groups, spare, opened)
                 x, scales = argument(args, 4) + u * X_UNIT, fmt.scales(p)
                 a = _add_unit(fmt, a, p, scales, x)
                 b = _add_unit(fmt, b, p, scales, x + x_bytes)

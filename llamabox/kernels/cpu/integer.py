@@ -12,9 +12,7 @@ from numba import types
 
 from llamabox.kernels.cpu.program import Kernel, argument
 from llamabox.kernels.cpu.simd import fma, load_f32, load_f32x8, splat_f32x8, stack_512, store, sum_f32, to_f32
-from llamabox.kernels.cpu.unit import X_UNIT, Unit, spare_unit, whole_unit
-
-OPENED = 256  # bytes of an opened unit
+from llamabox.kernels.cpu.unit import OPENED, X_UNIT, Unit, spare_unit, whole_unit
 
 
 def one_row(fmt: Unit) -> Kernel:
@@ -35,7 +33,7 @@ def one_row(fmt: Unit) -> Kernel:
             p = fmt.opened(base if whole > 0 else spare, opened)
             for u in range(units):
                 following, y = p, x + u * X_UNIT
-                if u + 1 < units:  # opened ahead of its turn: what was stored takes a while to be read again
+                if u + 1 < units:  # opened ahead of its turn: what is stored takes a while to be read again
                     unit = base + (u + 1) * unit_bytes if u + 1 < whole else spare
                     following = fmt.opened(unit, opened + ((u + 1) & 1) * OPENED)
                 acc = fma(to_f32(fmt.sums(fmt, p, y)), fmt.scales(p) * load_f32x8(y + 256), acc)

@@ -11,7 +11,6 @@ from numba.extending import intrinsic
 from llamabox.kernels.cpu.features import FEATURES
 from llamabox.kernels.cpu.simd import (
     I8,
-    I16,
     I32,
     I64,
     call_llvm,
@@ -22,7 +21,7 @@ from llamabox.kernels.cpu.simd import (
     load_i8x16,
     load_i32,
     load_i64,
-    pointer,
+    load_u16,
     shuffle,
     splat_to,
     undefined,
@@ -101,22 +100,10 @@ def _join_i32x8(typing, a, b, c, d, e, f, g, h):
     return _join_8[1], _join_8[0]
 
 
-@intrinsic
-def _code(typing, address):
-    """The u16 at an address. Volatile: else LLVM takes it out of the vector that was stored there, which costs more."""
-
-    def code(context, builder, sig, args):
-        value = builder.load(pointer(builder, args[0], I16))
-        value.align, value.volatile = 2, True
-        return builder.zext(value, I64)
-
-    return signature(types.int64, types.intp), code
-
-
 @inline
 def four_entries(entries, codes):
     """Those of the 8-byte entries at an address that four u16 name: i8x32."""
-    a, b, c, d = _code(codes), _code(codes + 2), _code(codes + 4), _code(codes + 6)
+    a, b, c, d = load_u16(codes), load_u16(codes + 2), load_u16(codes + 4), load_u16(codes + 6)
     return _join_i64x4(
         load_i64(entries + 8 * a), load_i64(entries + 8 * b), load_i64(entries + 8 * c), load_i64(entries + 8 * d)
     )
@@ -125,8 +112,8 @@ def four_entries(entries, codes):
 @inline
 def eight_entries(entries, codes):
     """Those of the 4-byte entries at an address that eight u16 name: i8x32."""
-    a, b, c, d = _code(codes), _code(codes + 2), _code(codes + 4), _code(codes + 6)
-    e, f, g, h = _code(codes + 8), _code(codes + 10), _code(codes + 12), _code(codes + 14)
+    a, b, c, d = load_u16(codes), load_u16(codes + 2), load_u16(codes + 4), load_u16(codes + 6)
+    e, f, g, h = load_u16(codes + 8), load_u16(codes + 10), load_u16(codes + 12), load_u16(codes + 14)
     return _join_i32x8(
         load_i32(entries + 4 * a),
         load_i32(entries + 4 * b),

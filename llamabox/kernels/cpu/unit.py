@@ -32,6 +32,7 @@ from llamabox.kernels.cpu.simd import (
     to_f32,
 )
 
+OPENED = 256  # bytes of an opened unit
 X_UNIT, X_PAIRS = 576, 320
 FLIPPED = FEATURES.vnni  # signed integers have 128 added: one instruction multiplies all 8 bits
 

@@ -40,6 +40,8 @@ def blocks(type: GGMLType, n_out: int) -> np.ndarray:
     data = np.random.default_rng(int(type)).integers(0, 64, (n_out, type.row_bytes(WIDTH)), dtype=np.uint8)
     if type == GGMLType.MXFP4:
         data[:, :: type.type_size] += 90  # the exponents
+    if type == GGMLType.IQ1_M:
+        data[:, 55 :: type.type_size] += 32  # the upper bits of d
     return data
 
 

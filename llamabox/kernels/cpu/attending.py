@@ -22,6 +22,7 @@ from llamabox.kernels.step import Step
 ALL_AHEAD = 1 << 30  # cells after its own that a row sees where nothing is hidden
 QUERIES = 64  # of a task: rows times query heads a key head
 FEW_ROWS = 16  # of a sequence: its cells are split into tasks too
+STORE_ROWS = 32  # a task
 TASKS = 8  # a thread, at least, before tasks take several heads
 
 
@@ -90,6 +91,12 @@ def _tile_addresses(shape: Shape, types: tuple[str, str], cached: bool) -> list[
     return found
 
 
+def _store_job(type_name: str, which: int, rows: int, heads: int, size: int, strides: tuple[int, ...]) -> Job:
+    """Store rows of keys (which = 0) or of values (1); slots as attend_phases has them."""
+    args = (slot(1 + which), rows, heads, size, slot(4 + which), slot(9), *strides, STORE_ROWS)
+    return Job(store_kernel(type_name).address, -(-rows // STORE_ROWS), args)
+
+
 def attend_phases(
     runner: Runner, rows: int, shape: Shape, kv: KVCache | None, layer: int, how: How
 ) -> tuple[list[list[Job]], np.ndarray | None]:
@@ -109,33 +116,11 @@ def attend_phases(
     else:
         types, tables, pools = (kv.type_k, kv.type_v), slot(7), (kv.k[layer], kv.v[layer])
         strides = [pool.strides[:3] for pool in pools]
-        sizes = (shape.k_dim, shape.v_dim)
-        phases.append(
-            [
-                Job(
-                    store_kernel(types[i]).address,
-                    1,
-                    (slot(1 + i), rows, heads, sizes[i], slot(4 + i), slot(9), *strides[i]),
-                )
-                for i in range(2)
-            ]
-        )
+        phases.append([_store_job(types[i], i, rows, heads, shape[2 + i], strides[i]) for i in range(2)])
     size = attention.scratch_bytes(shape.queries, shape.k_dim, shape.v_dim)
     args = (
-        *(
-            slot(0),
-            slot(3),
-            slot(4),
-            slot(5),
-            slot(6),
-            tables,
-            slot(11),
-            slot(8),
-            heads,
-            group,
-            shape.k_dim,
-            shape.v_dim,
-        ),
+        *(*map(slot, (0, 3, 4, 5, 6)), tables, slot(11), slot(8)),
+        *(heads, group, shape.k_dim, shape.v_dim),
         *(float_bits(how.scale), float_bits(how.softcap if how.softcap is not None else 0.0)),
         *(how.window if how.window is not None else 0, how.ahead),
         *(runner.scratch("attend", size * runner.threads), size, *strides[0], *strides[1]),

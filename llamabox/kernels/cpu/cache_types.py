@@ -283,10 +283,11 @@ def store_rows(fmt):
 
     def store_in_blocks(args, task, thread):
         """args: 0 rows (T, K, E) f32, 1 T, 2 K, 3 E, 4 pool, 5 cells int64 (T,), 6-8 bytes from a block, head and cell
-        of the pool to the next"""
+        of the pool to the next, 9 rows a task"""
         x, rows, heads, size = argument(args, 0), argument(args, 1), argument(args, 2), argument(args, 3)
         pool, cells = argument(args, 4), argument(args, 5)
-        for row in range(rows):
+        per_task = argument(args, 9)
+        for row in range(task * per_task, min(rows, (task + 1) * per_task)):
             cell = load_i64(cells + 8 * row)
             place = pool + cell // BLOCK * argument(args, 6) + cell % BLOCK * argument(args, 8)
             for head in range(heads):

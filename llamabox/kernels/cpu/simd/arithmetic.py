@@ -38,7 +38,7 @@ def _chooser(element, larger):
 
 
 max_f32, min_f32 = _chooser("f32", True), _chooser("f32", False)  # the second argument where either is NaN
-max_i32, min_i32 = _chooser("i32", True), _chooser("i32", False)
+max_i32 = _chooser("i32", True)
 
 
 @intrinsic

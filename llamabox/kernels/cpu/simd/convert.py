@@ -12,8 +12,6 @@ from llamabox.kernels.cpu.simd.vectors import (
     call_llvm,
     i8x8,
     i8x32,
-    i8x64,
-    i16x8,
     i32x8,
     is_vector,
 )
@@ -55,7 +53,6 @@ def _round(builder, value, vector):
 
 
 unsigned_i32x8 = converter(i8x8, i32x8, lambda b, v, t: b.zext(v, t))
-signed_i16x8 = converter(i8x8, i16x8, lambda b, v, t: b.sext(v, t))
 narrow_i8x8 = converter(i32x8, i8x8, lambda b, v, t: b.trunc(v, t))
 
 # of any length
@@ -109,4 +106,4 @@ def _masker(vector, bits):
 
 
 # The bits of an integer, one a lane, lowest first: all bits of a lane, or none.
-mask_i8x32, mask_i8x64 = _masker(i8x32, types.uint32), _masker(i8x64, types.uint64)
+mask_i8x32 = _masker(i8x32, types.uint32)

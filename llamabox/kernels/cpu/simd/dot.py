@@ -77,16 +77,6 @@ def mul_pairs(typing, a, b):
 
 
 @intrinsic
-def signed_mul_pairs(typing, a, b):
-    """signed a times signed b, neighbours added: i16x16. b must not hold -128."""
-
-    def code(context, builder, sig, args):
-        return _signed_pairs(builder, *args)
-
-    return signature(i16x16, i8x32, i8x32), code
-
-
-@intrinsic
 def sum_pairs(typing, a, b):
     """signed a times signed b (both i16x16), neighbours added: i32x8."""
 

@@ -11,9 +11,7 @@ from llamabox.kernels.cpu.simd.vectors import (
     f32x8,
     f32x16,
     i8x32,
-    i8x64,
     i16x16,
-    i16x32,
     i32x8,
     i32x16,
     shuffle,
@@ -33,8 +31,7 @@ def _splatter(vector):
     return splat
 
 
-splat_i8x32, splat_i8x64 = _splatter(i8x32), _splatter(i8x64)
-splat_i16x16, splat_i16x32 = _splatter(i16x16), _splatter(i16x32)
+splat_i8x32, splat_i16x16 = _splatter(i8x32), _splatter(i16x16)
 splat_i32x8, splat_i32x16 = _splatter(i32x8), _splatter(i32x16)
 splat_f32x8, splat_f32x16 = _splatter(f32x8), _splatter(f32x16)
 

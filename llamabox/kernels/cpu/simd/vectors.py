@@ -37,7 +37,7 @@ class _VecModel(models.PrimitiveModel):
 
 i8x8, i8x16, i8x32, i8x64 = (Vec("i8", n) for n in (8, 16, 32, 64))
 i16x8, i16x16, i16x32 = (Vec("i16", n) for n in (8, 16, 32))
-i32x4, i32x8, i32x16 = (Vec("i32", n) for n in (4, 8, 16))
+i32x8, i32x16 = (Vec("i32", n) for n in (8, 16))
 f32x4, f32x8, f32x16 = (Vec("f32", n) for n in (4, 8, 16))
 
 

@@ -7,6 +7,7 @@ tensors on the device. A decode step reads nothing back before its logits; torch
 
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ import torch.nn.functional as F
 
 from llamabox.gguf import GGMLType, Tensor
 from llamabox.kernels import kv as kv_cache
-from llamabox.kernels.devices import Device
+from llamabox.kernels.devices import BackendError, Device
 from llamabox.kernels.ops import TILE_BYTES, Ops, _as_f32, _check_linear, _check_norm
 from llamabox.kernels.placement import Threads
 from llamabox.kernels.rope import Rope, rope_angles
@@ -28,6 +29,18 @@ from llamabox.kernels.weight import Weight
 ACCELERATOR_TILE_BYTES = 64 << 20  # there the number of launches counts, not a cache
 FEW_ROWS = 32  # are multiplied in f32, so that decode and small batches agree to f32's rounding
 FLOATS = (GGMLType.F32, GGMLType.F16, GGMLType.BF16)
+
+
+@contextmanager
+def _room(device: Device, what: str) -> Iterator[None]:
+    """BackendError for what the device has no room for; torch has its own error for some devices only."""
+    try:
+        yield
+    except RuntimeError as error:
+        told = str(error).lower()
+        if isinstance(error, torch.OutOfMemoryError) or "out of memory" in told or "allocate memory" in told:
+            raise BackendError(f"{what}: {device.name} ({device.description}) has no room: {error}") from error
+        raise
 
 
 class TorchOps(Ops):
@@ -55,6 +68,10 @@ class TorchOps(Ops):
     # ---- in and out -------------------------------------------------------------------------------------------------
 
     def weight(self, tensor: Tensor, scale: Tensor | None = None) -> Any:
+        with _room(self.device, tensor.name):
+            return self._weight(tensor, scale)
+
+    def _weight(self, tensor: Tensor, scale: Tensor | None) -> Any:
         if len(tensor.shape) == 1:
             host = _as_f32(tensor.data, tensor.type)
             made = self.array(host)
@@ -79,7 +96,8 @@ class TorchOps(Ops):
         return x.cpu().numpy()
 
     def kv_cache(self, shapes: list, n_blocks: int, type_k: str = "f16", type_v: str = "f16") -> kv_cache.KVCache:
-        return kv_cache.KVCache(shapes, n_blocks, type_k, type_v, cache.Memory(self._where))
+        with _room(self.device, f"KV cache of {n_blocks * kv_cache.BLOCK} cells"):
+            return kv_cache.KVCache(shapes, n_blocks, type_k, type_v, cache.Memory(self._where))
 
     def kernel_name(self, weight: Weight) -> str:
         if weight.type == GGMLType.F32:

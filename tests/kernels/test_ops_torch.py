@@ -81,3 +81,27 @@ def test_a_device_that_is_not_there_is_refused():
         open_backend("torch", device="CUDA9")
     with pytest.raises(BackendError, match="found 'XPU7'"):
         llamabox.load(tiny_chat_path(), backend="torch", device="XPU7")
+
+
+@pytest.mark.parametrize("told", ["MPS backend out of memory", "DefaultCPUAllocator: can't allocate memory"])
+def test_no_room_on_the_device_names_what_was_placed(told, monkeypatch):
+    def full(*args, **how):
+        raise RuntimeError(told)
+
+    ops = open_torch()
+    monkeypatch.setattr(torch, "zeros", full)
+    with pytest.raises(BackendError, match=f"KV cache of 96 cells: CPU .* has no room: {told}"):
+        ops.kv_cache([KVShape(1, 32, 32)], 3)
+    monkeypatch.setattr(torch, "from_numpy", full)
+    with pytest.raises(BackendError, match="token_embd.weight: CPU"):
+        ops.weight(open_gguf(tiny_chat_path()).tensors["token_embd.weight"])
+
+
+def test_other_failures_of_torch_stay_what_they_are(monkeypatch):
+    def broken(*args, **how):
+        raise RuntimeError("kernel failed")
+
+    ops = open_torch()
+    monkeypatch.setattr(torch, "zeros", broken)
+    with pytest.raises(RuntimeError, match="^kernel failed$"):
+        ops.kv_cache([KVShape(1, 32, 32)], 3)

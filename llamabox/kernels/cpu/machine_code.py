@@ -88,11 +88,16 @@ def _drop_error_paths(module: llvm.ModuleRef) -> None:
 
 @cache
 def _machine() -> llvm.TargetMachine:
-    """The CPU that numba compiles for too."""
+    """The CPU that numba compiles for too.
+
+    Addresses in the code are of 64 bits, as numba's are: parts of an object file may land more than 2 GB apart, where
+    large files are mapped between them.
+    """
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
-    target = llvm.Target.from_triple(llvm.get_process_triple())
-    return target.create_target_machine(*target_cpu(), opt=3, reloc="pic", codemodel="default", jit=True)
+    triple = llvm.get_process_triple()
+    how = {"reloc": "static" if triple.startswith("x86") else "default", "codemodel": "jitdefault", "jit": True}
+    return llvm.Target.from_triple(triple).create_target_machine(*target_cpu(), opt=3, **how)
 
 
 def _write(path: Path, code: bytes) -> None:

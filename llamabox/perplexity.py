@@ -12,7 +12,7 @@ import numpy as np
 
 from llamabox.api import Model
 from llamabox.kernels import BLOCK, Rows, make_step
-from llamabox.models import ModelError
+from llamabox.models import ModelError, adapter_set
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,10 @@ def perplexity(
         raise ModelError(f"perplexity: {model.model.arch} does not predict the next token")
     if model.tokenizer is None:
         raise ModelError("perplexity: the file has no vocabulary")
-    if not 2 <= n_ctx <= model.n_ctx or n_ubatch < 1:
-        raise ModelError(f"perplexity: found chunks of {n_ctx} tokens, expected 2 to {model.n_ctx}")
+    if not 3 <= n_ctx <= model.n_ctx:  # of fewer, no token would count
+        raise ModelError(f"perplexity: found chunks of {n_ctx} tokens, expected 3 to {model.n_ctx}")
+    if n_ubatch < 1 or (chunks is not None and chunks < 1):
+        raise ModelError(f"perplexity: found n_ubatch {n_ubatch} and chunks {chunks}, expected 1 or more")
     tokens = np.array(model.tokenizer.encode(text), np.int32)
     if len(tokens) < 2 * n_ctx:
         raise ModelError(f"perplexity: found a text of {len(tokens)} tokens, expected at least {2 * n_ctx}")
@@ -77,13 +79,14 @@ def _losses(model: Model, chunk: np.ndarray, n_ubatch: int) -> np.ndarray:
     table = np.arange(-(-len(chunk) // BLOCK), dtype=np.int32)
     cache = model.model.ops.kv_cache(model.config.kv_shapes(), len(table), *model.cache_types)
     losses, first, end = [], len(chunk) // 2, len(chunk) - 1
+    adapters = [adapter_set(dict(enumerate(model.lora_scales)))]
     starts = [*range(0, first, n_ubatch), *range(first, end, n_ubatch), end]
     for start, stop in zip(starts[:-1], starts[1:], strict=True):
         step = make_step([Rows(start, stop - start, table, "all" if start >= first else "none")], cache)
-        logits = model.model.ops.to_numpy(model.model.forward(chunk[start:stop], step))
+        logits = model.model.ops.to_numpy(model.model.forward(chunk[start:stop], step, adapters))
         if start >= first:
             losses.append(_cross_entropy(logits, chunk[start + 1 : stop + 1]))
-    return np.concatenate(losses) if losses else np.zeros(0)
+    return np.concatenate(losses)
 
 
 def _cross_entropy(logits: np.ndarray, targets: np.ndarray) -> np.ndarray:

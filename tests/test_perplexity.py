@@ -10,7 +10,7 @@ import pytest
 import llamabox
 from llamabox.assets import tiny_chat_path
 from llamabox.cli.main import main
-from llamabox.gguf import open_gguf
+from llamabox.gguf import GGUFWriter, open_gguf
 from llamabox.gguf.requantize import plan_types, write_requantized
 from llamabox.models import ModelError
 from llamabox.perplexity import perplexity
@@ -66,7 +66,12 @@ def test_rows_at_once_and_chunks(model):
 
 @pytest.mark.parametrize(
     ("how", "message"),
-    [({"n_ctx": 1}, "chunks of 1 tokens"), ({"n_ctx": 5000}, "expected 2 to 1024"), ({"n_ctx": 512}, "a text of ")],
+    [
+        ({"n_ctx": 2}, "chunks of 2 tokens"),
+        ({"chunks": 0}, "chunks 0, expected 1 or more"),
+        ({"n_ctx": 5000}, "expected 3 to 1024"),
+        ({"n_ctx": 512}, "a text of "),
+    ],
 )
 def test_mistakes(model, how, message):
     with pytest.raises(ModelError, match=message):
@@ -97,7 +102,9 @@ def test_the_command(capsys, tmp_path):
         (["-p", "a", "-f", "b"], "-f and -p: expected one of them"),
         (["-f", "absent.txt"], "absent.txt: No such file"),
         (["-p", "short"], "a text of "),
-        (["-p", "x", "-c", "1"], "expected an integer from 2"),
+        (["-p", "x", "-c", "2"], "expected an integer from 3"),
+        (["-p", "x", "--temp", "0.5"], "is an option of another command"),
+        (["-p", "x", "--grammar", "root ::= [a]"], "is an option of another command"),
         (["-p", "x", "--chunks", "0"], "expected an integer from 1"),
     ],
 )
@@ -105,3 +112,19 @@ def test_mistakes_of_the_command(words, message, capsys):
     assert main(["perplexity", "--backend", "numpy", *words]) == 2
     error = capsys.readouterr().err
     assert message in error and error.count("\n") == 1
+
+
+def test_adapters_count(tmp_path):
+    writer = GGUFWriter(tmp_path / "lora.gguf", "llama")
+    for key, value in (("general.type", "adapter"), ("adapter.type", "lora")):
+        writer.add(key, value)
+    writer.add("adapter.lora.alpha", 4.0)
+    random = np.random.default_rng(0)
+    for name, shape in (("lora_a", (4, 192)), ("lora_b", (192, 4))):
+        writer.add_tensor(f"blk.0.attn_q.weight.{name}", random.standard_normal(shape).astype(np.float32))
+    writer.write()
+    text, found = TEXT.read_text()[:3000], []
+    for lora in ([], [(tmp_path / "lora.gguf", 0.0)], [(tmp_path / "lora.gguf", 1.0)]):
+        *_, last = perplexity(llamabox.load(tiny_chat_path(), backend="numpy", lora=lora), text, n_ctx=128)
+        found.append(last.perplexity)
+    assert found[0] == found[1] != found[2]

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from llamabox.cli.actions import do_action
 from llamabox.cli.compiling import show_compiling
 from llamabox.cli.devices import check_devices
+from llamabox.cli.grammar import GRAMMAR
 from llamabox.cli.logs import log_as_asked
-from llamabox.cli.model import LOCAL, load_arguments, model_path
+from llamabox.cli.model import LOCAL, SAMPLING, load_arguments, model_path
 from llamabox.cli.options import ALL_OPTIONS, Group, Option, OptionError, Options, Table, parse_options
 from llamabox.cli.options.parsers import Choice, Integer, any_text, path
 from llamabox.cli.placement import apply_affinity
@@ -23,12 +24,13 @@ USAGE = "llamabox perplexity -f FILE [options]"
 TEXT = (
     Option("text_file", "-f, --file FILE", (path,), help="the text to predict, in UTF-8"),
     Option("text", "-p, --prompt TEXT", (any_text,), help="the text itself"),
-    Option("ctx_size", "-c, --ctx-size N", (Integer(2),), default=512, help="tokens a chunk (default: 512)"),
+    Option("ctx_size", "-c, --ctx-size N", (Integer(3),), default=512, help="tokens a chunk (default: 512)"),
     Option("chunks", "--chunks N", (Integer(1),), help="most chunks to read (default: all)"),
     Option("ppl_output_type", "--ppl-output-type <0|1>", (Choice("0", "1"),), default="0",
            help="0: [chunk]perplexity, ...; 1: a line a chunk, with errors (default: 0)"),
 )  # fmt: skip
-UNUSED = ("ctx_size", "n_predict", "escape", "special")  # of LOCAL: about generating, or of another default here
+# Of LOCAL: about what is generated, or of another default here.
+UNUSED = {"ctx_size", "n_predict", "escape", "special", *SAMPLING, *GRAMMAR}
 SHARED = ALL_OPTIONS.only("ubatch_size", *(dest for dest in LOCAL if dest not in UNUSED))
 OPTIONS = Table((Group("perplexity", TEXT), *SHARED.groups))
 

@@ -47,8 +47,8 @@ def kernels() -> Iterator:
         yield products.two_rows(name)
         yield products.four_rows(name)
     yield from (activation.quantise, elementwise.rms_norm, elementwise.layer_norm, elementwise.rope, fused.rms_norm)
-    for name, activation_ in elementwise.ACTIVATIONS.items():
-        yield elementwise.activate(activation_)
+    for name in elementwise.ACTIVATIONS:
+        yield elementwise.activate(name)
         yield fused.activate(name)
     for cache_type in CACHE.values():
         yield cache_types.store_rows(cache_type)

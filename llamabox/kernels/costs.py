@@ -3,8 +3,8 @@
 from math import prod
 from typing import NamedTuple
 
+from llamabox.kernels.attention_rules import visible
 from llamabox.kernels.graph import Node, Value
-from llamabox.kernels.ops import _visible
 from llamabox.kernels.step import Step
 from llamabox.kernels.weight import Weight
 
@@ -48,7 +48,7 @@ def cells(step: Step, window: int | None, two_sided: bool) -> int:
     total = 0
     for n, length in enumerate(step.kv_len.tolist()):
         pos = step.pos[step.row_start[n] : step.row_start[n + 1]]
-        total += int(_visible(pos, length, step.causal, window, two_sided).sum())
+        total += int(visible(pos, length, step.causal, window, two_sided).sum())
     return total
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from llamabox.gguf import GGMLType, Tensor, dequantize
 from llamabox.kernels import kv as kv_cache
+from llamabox.kernels.attention_rules import alibi_bias, visible
 from llamabox.kernels.placement import Threads, bound_blas
 from llamabox.kernels.rope import Rope, rope_angles
 from llamabox.kernels.step import Step
@@ -328,8 +329,8 @@ class Ops:
         for n in range(len(step.kv_len)):
             rows = slice(step.row_start[n], step.row_start[n + 1])
             keys, values = (k[rows], v[rows]) if step.kv is None else self._cached(step, layer, n)  # (S, K, E)
-            mask = _visible(step.pos[rows], keys.shape[0], step.causal, window, two_sided)  # (t, S)
-            bias = None if alibi is None else _alibi(step.pos[rows], keys.shape[0], q.shape[1], alibi)  # (H, t, S)
+            mask = visible(step.pos[rows], keys.shape[0], step.causal, window, two_sided)  # (t, S)
+            bias = None if alibi is None else alibi_bias(step.pos[rows], keys.shape[0], q.shape[1], alibi)  # (H, t, S)
             out[rows] = self._attend_one(q[rows], keys, values, mask, scale, softcap, bias)
         return out
 
@@ -362,33 +363,6 @@ class Ops:
 
 def _as_f32(data: np.ndarray, type: GGMLType) -> np.ndarray:
     return data.astype(np.float32, copy=False) if type in PLAIN else dequantize(data, type)
-
-
-def alibi_slopes(n_head: int, largest: float) -> np.ndarray:
-    """ALiBi's slope of each head, f32 (H,): a geometric series of the power of two below n_head, then one between.
-
-    Source:  arXiv:2108.12409; ggml SOFT_MAX_EXT with max_bias
-    """
-    n = 1 << (n_head.bit_length() - 1)
-    heads = np.arange(n_head)
-    return np.exp2(
-        np.where(heads < n, -largest / n * (heads + 1), -largest / 2 / n * (2 * (heads - n) + 1)), dtype="f4"
-    )
-
-
-def _alibi(pos: np.ndarray, length: int, n_head: int, largest: float) -> np.ndarray:
-    """f32 (H, t, S): what ALiBi adds to the scores."""
-    distance = np.abs(pos[:, None] - np.arange(length)).astype(np.float32)  # (t, S)
-    return -alibi_slopes(n_head, largest)[:, None, None] * distance
-
-
-def _visible(pos: np.ndarray, length: int, causal: bool, window: int | None, two_sided: bool) -> np.ndarray:
-    """bool (t, S): which cells each row sees."""
-    distance = pos[:, None] - np.arange(length)[None, :]
-    mask = distance >= 0 if causal else np.ones(distance.shape, bool)
-    if window is not None:
-        mask &= (np.abs(distance) if two_sided else distance) < window
-    return mask
 
 
 def _check_linear(x: Any, weight: Weight, axes: int) -> None:

@@ -7,12 +7,12 @@ Threads are the backend's own (cpu/threads.py); ops may be called from any threa
 """
 
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 import numpy as np
 
 from llamabox.gguf import Tensor
+from llamabox.kernels.attention_rules import check_attend
 from llamabox.kernels.cpu import elementwise, products
 from llamabox.kernels.cpu.arithmetic import as_rows, combine_job
 from llamabox.kernels.cpu.attending import How, Parts, Shape, attend_phases
@@ -20,22 +20,15 @@ from llamabox.kernels.cpu.features import FEATURES
 from llamabox.kernels.cpu.formats import FORMATS
 from llamabox.kernels.cpu.plan import Plans
 from llamabox.kernels.cpu.products import CpuWeight, prepare, product_job, product_phases, quantise_job
-from llamabox.kernels.cpu.program import Kernel
-from llamabox.kernels.cpu.runner import Job, Program, Runner, address, float_bits, slot
+from llamabox.kernels.cpu.runner import Job, Program, Runner, address, slot
 from llamabox.kernels.ops import DEFAULT_THREADS, Ops, _check_linear, _check_norm
 from llamabox.kernels.placement import Threads
 from llamabox.kernels.step import Step
 from llamabox.kernels.weight import Weight
 
 F32 = np.dtype(np.float32)
-TASK_VALUES = 8192  # f32 values in one task of an element-wise kernel
 LONG = 50_000_000  # multiplications: about a millisecond; then Python's other threads run meanwhile
 FEW_ROWS, PROGRAMS = 32, 8192  # programs of so few rows are kept for the next time, up to so many
-
-
-@cache
-def _activation(name: str) -> Kernel:
-    return elementwise.activate(elementwise.ACTIVATIONS[name])
 
 
 def _f32(x: Any) -> np.ndarray:
@@ -126,7 +119,7 @@ class CpuOps(Ops):
         if program is None:
             g, u = self._runner.scratch("gate", 4 * y.size), self._runner.scratch("up", 4 * y.size)
             phases = product_phases(self._runner, weights, [None, None], slot(0), rows, [g, u])
-            program = self._keep(key, rows, [*phases, [_activate_job(kind, g, u, y.size, slot(1))]], weights)
+            program = self._keep(key, rows, [*phases, [elementwise.activate_job(kind, g, u, y.size, slot(1))]], weights)
         self._runner.run(program[0], [address(x), address(y)], x.size * 2 * gate.shape[0] > LONG)
         return y
 
@@ -200,10 +193,9 @@ class CpuOps(Ops):
         program = self._programs.get(key)
         if program is None:
             scale = None if weight is None else _f32(weight)
-            tasks, shape = _rows(x)
-            args = (slot(0), *shape, slot(1), 0 if scale is None else address(scale), float_bits(eps))
-            job = Job(elementwise.rms_norm.address, tasks, args)
-            program = self._keep(key, shape[1], [[job]], weight, scale)
+            width, place = x.shape[-1], 0 if scale is None else address(scale)
+            job = elementwise.rms_norm_job(slot(0), width, x.size // width, slot(1), place, eps)
+            program = self._keep(key, x.size // width, [[job]], weight, scale)
         self._runner.run(program[0], [address(x), address(y)])
         return y
 
@@ -215,9 +207,9 @@ class CpuOps(Ops):
         x, weight = _f32(x), _f32(weight)
         bias = None if bias is None else _f32(bias)
         y = np.empty_like(x)
-        tasks, shape = _rows(x)
-        args = (address(x), *shape, address(y), address(weight), 0 if bias is None else address(bias), float_bits(eps))
-        self._runner.run_once([Job(elementwise.layer_norm.address, tasks, args)])
+        width, rows = x.shape[-1], x.size // x.shape[-1]
+        places = address(x), width, rows, address(y), address(weight), 0 if bias is None else address(bias)
+        self._runner.run_once([elementwise.layer_norm_job(*places, eps)])
         return y
 
     def silu(self, x: Any) -> Any:
@@ -232,7 +224,7 @@ class CpuOps(Ops):
     def _activated(self, kind: str, x: Any) -> np.ndarray:
         x = _f32(x)
         y = np.empty_like(x)
-        self._runner.run_once([_activate_job(kind, address(x), 0, x.size, address(y))])
+        self._runner.run_once([elementwise.activate_job(kind, address(x), 0, x.size, address(y))])
         return y
 
     def softcap(self, x: Any, cap: float) -> Any:
@@ -255,10 +247,8 @@ class CpuOps(Ops):
         key = ("rope", x.shape, pairs, neox)
         program = self._programs.get(key)
         if program is None:
-            rows, heads, size = x.shape
-            per_task = max(1, TASK_VALUES // (heads * size))
-            args = (slot(0), heads, size, rows, per_task, slot(1), slot(2), slot(3), pairs, int(neox))
-            program = self._keep(key, rows, [[Job(elementwise.rope.address, -(-rows // per_task), args)]])
+            job = elementwise.rope_job(slot(0), x.shape, slot(1), slot(2), slot(3), pairs, neox)
+            program = self._keep(key, len(x), [[job]])
         self._runner.run(program[0], [address(x), address(y), address(cos), address(sin)])
         return y
 
@@ -276,7 +266,7 @@ class CpuOps(Ops):
         softcap: float | None = None,
         alibi: float | None = None,
     ) -> Any:
-        _check_attend(q, k, v, step)
+        check_attend(q, k, v, len(step.pos))
         q, k, v = _f32(q), _f32(k), _f32(v)
         out = np.empty((q.shape[0], q.shape[1], v.shape[2]), F32)
         shape = Shape(q.shape[1], k.shape[1], q.shape[2], v.shape[2])
@@ -306,11 +296,6 @@ class CpuOps(Ops):
         return parts
 
 
-def _activate_job(kind: str, x: int, other: int, size: int, y: int) -> Job:
-    """y = activation(x), times other unless that is 0; size values at these addresses, at least 8."""
-    return Job(_activation(kind).address, -(-size // TASK_VALUES), (x, other, size, TASK_VALUES, y))
-
-
 def _checked_bias(bias: Any, weight: Weight) -> np.ndarray | None:
     if bias is None:
         return None
@@ -318,18 +303,3 @@ def _checked_bias(bias: Any, weight: Weight) -> np.ndarray | None:
     if bias.shape != (weight.shape[0],):
         raise ValueError(f"linear: bias {bias.shape} does not fit weight {weight.name} {weight.shape}")
     return bias
-
-
-def _rows(x: np.ndarray) -> tuple[int, tuple[int, int, int]]:
-    """Tasks, and (width, rows, rows a task), of an op on the rows of x."""
-    width = x.shape[-1]
-    rows = x.size // width
-    per_task = max(1, TASK_VALUES // width)
-    return -(-rows // per_task), (width, rows, per_task)
-
-
-def _check_attend(q: Any, k: Any, v: Any, step: Step) -> None:
-    rows = len(step.pos)
-    fits = q.ndim == k.ndim == v.ndim == 3 and len(q) == len(k) == len(v) == rows
-    if not fits or q.shape[2] != k.shape[2] or k.shape[1] != v.shape[1] or q.shape[1] % k.shape[1] != 0:
-        raise ValueError(f"attend: q {q.shape}, k {k.shape}, v {v.shape} do not fit each other and {rows} rows")

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from llamabox.gguf import Tensor
-from llamabox.kernels.cuda.attention import NONE, Attention, check_attend
+from llamabox.kernels.attention_rules import check_attend
+from llamabox.kernels.cuda.attention import NONE, Attention
 from llamabox.kernels.cuda.graphs import Graphs
 from llamabox.kernels.cuda.products import Products
 from llamabox.kernels.cuda.sources import THREADS, Kernels, blocks_of
@@ -327,7 +328,7 @@ class CupyOps(Ops):
         alibi: float | None = None,
     ) -> Any:
         here = self._device_step(step)
-        check_attend(q, k, v, here)
+        check_attend(q, k, v, len(here.pos))
         q, k, v = self._f32(q), self._f32(k), self._f32(v)
         pools, types = (k, v), ("f32", "f32")
         if step.kv is not None:

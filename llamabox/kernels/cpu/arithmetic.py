@@ -6,11 +6,9 @@ import numpy as np
 
 from llamabox.kernels.cpu.described import Described
 from llamabox.kernels.cpu.program import Kernel, argument, kernel
-from llamabox.kernels.cpu.runner import Job
+from llamabox.kernels.cpu.runner import TASK_VALUES, Job
 from llamabox.kernels.cpu.simd import inline, largest_f32, load_f32, load_f32x8, load_i32, splat_f32x8, store
 from llamabox.kernels.cpu.vector_math import tanh
-
-TASK_VALUES = 8192  # f32 values in one task
 
 
 @inline

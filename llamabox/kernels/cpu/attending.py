@@ -10,13 +10,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from llamabox.kernels.attention_rules import alibi_slopes
 from llamabox.kernels.cpu import attention
 from llamabox.kernels.cpu.cache_types import CACHE, read_rows, store_rows
 from llamabox.kernels.cpu.program import Kernel
 from llamabox.kernels.cpu.runner import Job, Runner, address, float_bits, slot
 from llamabox.kernels.cpu.tiles import F16_ROWS, F32_ROWS, LANES, Source, dot_block, mix_block
 from llamabox.kernels.kv import BLOCK, KVCache
-from llamabox.kernels.ops import alibi_slopes
 from llamabox.kernels.step import Step
 
 ALL_AHEAD = 1 << 30  # cells after its own that a row sees where nothing is hidden

@@ -51,6 +51,9 @@ def padded(size: int) -> int:
     return (size + LANES - 1) // LANES * LANES
 
 
+_padded = inline(padded)
+
+
 def record_bytes(v_dim: int) -> int:
     """Bytes of a query's record."""
     return HEAD + 4 * padded(v_dim)
@@ -100,7 +103,7 @@ def _sizes(args, part, heads):
     rows = types.int64(load_i32(part + 8))
     group, k_dim, v_dim = argument(args, 9), argument(args, 10), argument(args, 11)
     n = rows * group
-    k_width, v_width = (k_dim + LANES - 1) // LANES * LANES, (v_dim + LANES - 1) // LANES * LANES
+    k_width, v_width = _padded(k_dim), _padded(v_dim)
     return Sizes(heads, n, (n + 3) & ~3, group, k_dim, v_dim, k_width, v_width, HEAD + 4 * v_width)
 
 
@@ -316,9 +319,8 @@ def _find(args, task):
 def _records(args, n, part, head):
     """Where the first part of a range has its records, and bytes from a part to the next."""
     size = n.filled * n.record
-    return argument(args, 25) + load_i32(part + 32) * n.record * argument(args, 8) + head * size, size * argument(
-        args, 8
-    )
+    heads = argument(args, 8)
+    return argument(args, 25) + load_i32(part + 32) * n.record * heads + head * size, size * heads
 
 
 @inline

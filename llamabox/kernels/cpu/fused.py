@@ -12,11 +12,10 @@ from numba import types
 from llamabox.kernels.cpu.activation import clear_group, quantise_group
 from llamabox.kernels.cpu.elementwise import ACTIVATIONS, float_argument, sum_of_squares
 from llamabox.kernels.cpu.program import Kernel, argument, kernel
-from llamabox.kernels.cpu.runner import Job, float_bits
+from llamabox.kernels.cpu.runner import TASK_VALUES, Job, float_bits
 from llamabox.kernels.cpu.simd import inline, load_f32x8, store
 from llamabox.kernels.cpu.unit import X_UNIT
 
-TASK_VALUES = 8192  # f32 values in one task of norms
 TASK_UNITS = 4  # units of 256 values in one task of activations
 
 

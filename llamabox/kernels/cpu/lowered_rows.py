@@ -1,7 +1,6 @@
 """Ops on rows as jobs: norms, activations, arithmetic, rope, attention. An addition, the norm of its result and the
 quantisation of that are one job."""
 
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -11,12 +10,8 @@ from llamabox.kernels.cpu.arena import Buffer, View
 from llamabox.kernels.cpu.arithmetic import as_rows, combine_job, take_rows_job
 from llamabox.kernels.cpu.attending import How, Shape, attend_phases
 from llamabox.kernels.cpu.lowering import F32, Lowering, rows_of
-from llamabox.kernels.cpu.program import Kernel
-from llamabox.kernels.cpu.runner import Job, float_bits, placed
+from llamabox.kernels.cpu.runner import Job, placed
 from llamabox.kernels.graph import OPERATORS, Node, Value
-
-TASK_VALUES = 8192  # f32 values in one task
-
 
 # ---- arrays looked at in other ways ---------------------------------------------------------------------------------
 
@@ -111,11 +106,10 @@ def rms_norm(plan: Lowering, node: Node) -> bool:
         _norm(plan, node, source)
         return True
     scale = 0 if weight is None else plan.constant(np.ascontiguousarray(weight, F32))
-    out, per_task = plan.made(y), max(1, TASK_VALUES // width)
+    out = plan.made(y)
 
     def job(at: Any) -> Job:
-        args = (at(source), width, rows, per_task, at(out), scale, float_bits(eps))
-        return Job(elementwise.rms_norm.address, -(-rows // per_task), args)
+        return elementwise.rms_norm_job(at(source), width, rows, at(out), scale, eps)
 
     plan.schedule.job(job, [source], [out])
     return True
@@ -142,11 +136,10 @@ def layer_norm(plan: Lowering, node: Node) -> bool:
     if source is None or width % 8 != 0 or weight is None:
         return False
     places = [0 if w is None else plan.constant(np.ascontiguousarray(w, F32)) for w in (weight, bias)]
-    out, per_task = plan.made(node.results[0]), max(1, TASK_VALUES // width)
+    out = plan.made(node.results[0])
 
     def job(at: Any) -> Job:
-        args = (at(source), width, rows, per_task, at(out), *places, float_bits(eps))
-        return Job(elementwise.layer_norm.address, -(-rows // per_task), args)
+        return elementwise.layer_norm_job(at(source), width, rows, at(out), *places, eps)
 
     plan.schedule.job(job, [source], [out])
     return True
@@ -185,16 +178,10 @@ def activate(plan: Lowering, kind: str, x: View, other: View | None, y: Value) -
         size = x.likeness.size
 
         def job(at: Any) -> Job:
-            args = (at(x), 0 if other is None else at(other), size, TASK_VALUES, at(out))
-            return Job(_activation(kind).address, -(-size // TASK_VALUES), args)
+            return elementwise.activate_job(kind, at(x), 0 if other is None else at(other), size, at(out))
 
         plan.schedule.job(job, reads, [out])
     return True
-
-
-@cache
-def _activation(kind: str) -> Kernel:
-    return elementwise.activate(elementwise.ACTIVATIONS[kind])
 
 
 # ---- positions and attention ----------------------------------------------------------------------------------------
@@ -206,12 +193,10 @@ def rope(plan: Lowering, node: Node) -> bool:
     pairs = angles[0].shape[-1]
     if source is None or None in turns or pairs % 8 != 0:
         return False
-    rows, heads, size = x.shape
-    out, per_task = plan.made(node.results[0]), max(1, TASK_VALUES // (heads * size))
+    out = plan.made(node.results[0])
 
     def job(at: Any) -> Job:
-        args = (at(source), heads, size, rows, per_task, at(out), *map(at, turns), pairs, int(neox))
-        return Job(elementwise.rope.address, -(-rows // per_task), args)
+        return elementwise.rope_job(at(source), x.shape, at(out), *map(at, turns), pairs, neox)
 
     plan.schedule.job(job, [source, *turns], [out])
     return True

@@ -15,6 +15,9 @@ from llamabox.kernels.placement import Threads
 _PACK = [struct.Struct(f"{ARGS + n}q").pack_into for n in range(JOB - ARGS + 1)]
 
 
+TASK_VALUES = 8192  # f32 values in one task of a kernel that does little with each
+
+
 class Job(NamedTuple):
     """tasks calls of the kernel at an address, with these integer arguments."""
 

@@ -4,10 +4,10 @@ from typing import Any
 
 import numpy as np
 
+from llamabox.kernels.attention_rules import alibi_slopes
 from llamabox.kernels.cuda.sources import THREADS, Kernels, blocks_of
 from llamabox.kernels.cuda.steps import DeviceStep
 from llamabox.kernels.kv import BLOCK, CACHE_TYPES, PLAIN
-from llamabox.kernels.ops import alibi_slopes
 
 MOST_SIZE = 256  # of a head: its tile of 32 keys fits the shared memory that every device has
 WARPS = 4
@@ -104,11 +104,3 @@ def _places(pools: tuple, step: DeviceStep) -> tuple:
     if step.kv is not None:
         return *_strides(pools[0]), *_strides(pools[1])
     return tuple(np.int64(n) for p in pools for n in (BLOCK * p.strides[0], p.strides[1], p.strides[0]))
-
-
-def check_attend(q: Any, k: Any, v: Any, step: DeviceStep) -> None:
-    """ValueError where q, k and v do not fit each other or the step."""
-    rows = len(step.pos)
-    fits = q.ndim == k.ndim == v.ndim == 3 and len(q) == len(k) == len(v) == rows
-    if not fits or q.shape[2] != k.shape[2] or k.shape[1] != v.shape[1] or q.shape[1] % k.shape[1] != 0:
-        raise ValueError(f"attend: q {q.shape}, k {k.shape}, v {v.shape} do not fit each other and {rows} rows")

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from llamabox.kernels.attention_rules import alibi_slopes
 from llamabox.kernels.kv import BLOCK
-from llamabox.kernels.ops import alibi_slopes
 from llamabox.kernels.step import Step
 from llamabox.kernels.torch_ops.cache import decode, encode
 

@@ -160,12 +160,20 @@ def test_mistakes(words, message):
         (["-m", "absent.gguf"], "absent.gguf: found no such file"),
         (["-ctk", "q9"], "found 'q9'"),
         (["--backend", "abacus"], "abacus"),
+        (["-ts", "1,-1"], "-ts: found '-1'"),
     ],
 )
 def test_mistakes_that_show_when_it_runs(words, message, capsys):
     assert llamabox(["bench", *words]) == 2
-    error = capsys.readouterr().err
-    assert message in error and error.count("\n") == 1
+    written = capsys.readouterr()
+    assert message in written.err and written.err.count("\n") == 1 and written.out == ""
+
+
+def test_numa_isolate_binds_the_process(monkeypatch):
+    bound = []
+    monkeypatch.setattr("llamabox.cli.bench.running.apply_affinity", lambda options: bound.append(options.numa))
+    assert main(["-p", "2", "-n", "0", "-r", "1", "--backend", "numpy", "--numa", "isolate"]) == 0
+    assert bound == ["isolate"]
 
 
 def test_more_kv_memory_than_the_machine_has(capsys, monkeypatch):

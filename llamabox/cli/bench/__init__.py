@@ -37,13 +37,14 @@ def _measure(settings: Settings) -> None:
     from llamabox.cli.bench.running import Bench
 
     outs = printers(settings)
-    for out in outs:
-        out.begin()
     bench = Bench(max(test.n_tokens for test in settings.tests), settings.numa, settings.prio)
+    bench.check(settings.tests)
     for number, test in enumerate(settings.tests, start=1):
         time.sleep(settings.delay)
         result = bench.run(test, settings.repetitions, settings.warmup, _teller(settings, number))
         for out in outs:
+            if number == 1:  # nothing is printed of a run that fails at once
+                out.begin()
             out.row(result)
     for out in outs:
         out.end()

@@ -1,7 +1,7 @@
 """One test of `llamabox bench`: load, warm up, repeat. What is measured is what llama-bench measures."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -13,6 +13,7 @@ from llamabox.cli.bench.parameters import Test
 from llamabox.cli.compiling import show_compiling
 from llamabox.cli.model import LOCAL, load_arguments, model_path
 from llamabox.cli.options import ALL_OPTIONS, OptionError, Options, parse_options
+from llamabox.cli.placement import apply_affinity
 from llamabox.kernels import BLOCK, Rows, make_step
 from llamabox.kernels.host import memory_bytes
 from llamabox.kernels.kv import cell_bytes
@@ -46,6 +47,12 @@ class Bench:
         self._n_ctx = n_ctx
         self._general = [*(["--numa", numa] if numa is not None else []), *(["--prio", str(prio)] if prio else [])]
         self._loaded: tuple[tuple, llamabox.api.Model] | None = None
+        apply_affinity(parse_options(self._general, table=TABLE))  # --numa isolate
+
+    def check(self, tests: Sequence[Test]) -> None:
+        """OptionError when an option of a test has a value that it cannot have."""
+        for words in {tuple(test.words): test.words for test in tests}.values():
+            parse_options(words, table=TABLE)
 
     def run(self, test: Test, repetitions: int, warmup: bool, tell: Callable[[str], None]) -> Result:
         """Measure a test so many times. tell: is told what comes next."""

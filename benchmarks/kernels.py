@@ -17,19 +17,19 @@ from pathlib import Path
 import numpy as np
 
 from llamabox.gguf import GGMLType, quantize
+from llamabox.kernels.cpu import machine_code
 from llamabox.kernels.cpu.features import FEATURES
-from llamabox.kernels.cpu.floats import FLOATS
-from llamabox.kernels.cpu.products import UNITS, prepare, product_job, quantise_job
-from llamabox.kernels.cpu.program import argument, kernel
+from llamabox.kernels.cpu.products import FLOATS, prepare, product_job, quantise_job
+from llamabox.kernels.cpu.program import argument
 from llamabox.kernels.cpu.runner import Job, Program, Runner, address
 from llamabox.kernels.cpu.simd import load_i32x16, splat_i32x16, store, sum_i32
+from llamabox.kernels.cpu.unit import UNITS
 from llamabox.kernels.placement import Threads
 from llamabox.kernels.weight import Weight
 
 WIDTH, TILE_ROWS = 2048, 256
 
 
-@kernel
 def read(args, task, thread):
     """args: 0 memory, 1 bytes a task (a multiple of 256), 2 out: a sum of each task's bytes"""
     size = argument(args, 1)
@@ -65,7 +65,8 @@ def measure_read(runner: Runner, data: np.ndarray, repeat: int) -> float:
     """GB/s of a plain read."""
     size = 1 << 20
     tasks, out = data.nbytes // size, np.empty(data.nbytes // size, np.int32)
-    program = Program([Job(read.address, tasks, (address(data), size, address(out)))])
+    place = machine_code.load("benchmark read", "void(int64, int64, int64)", lambda: read)
+    program = Program([Job(place, tasks, (address(data), size, address(out)))])
     return tasks * size / seconds(runner, program, repeat) / 1e9
 
 

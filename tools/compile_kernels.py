@@ -9,6 +9,7 @@ CPUs that have them (Arm v8.2 and later). --match: only kernels whose name holds
 import argparse
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import llvmlite.binding as llvm
 from numba.core import sigutils
@@ -33,37 +34,43 @@ def choose(dotprod: bool) -> llvm.TargetMachine:
     return target.create_target_machine(features="+neon,+dotprod" if dotprod else "+neon", opt=3)
 
 
-def kernels() -> Iterator:
+def kernels() -> Iterator[Any]:
     """Every kernel."""
-    from llamabox.kernels.cpu import activation, attention, cache_types, elementwise, fused, products, program, tiles
+    from llamabox.kernels.cpu import products
+    from llamabox.kernels.cpu.arithmetic import OPERATIONS
     from llamabox.kernels.cpu.cache_types import CACHE
-    from llamabox.kernels.cpu.floats import FLOATS
+    from llamabox.kernels.cpu.elementwise import ACTIVATIONS
+    from llamabox.kernels.cpu.kernel import kernel
+    from llamabox.kernels.cpu.runner import RUN
+    from llamabox.kernels.cpu.threads import HELP
+    from llamabox.kernels.cpu.tiles import SOURCES
     from llamabox.kernels.cpu.unit import UNITS
 
-    for name in (*UNITS, *FLOATS):
-        yield products.one_row(name)
-        yield products.many_rows(name)
-    for name in UNITS:
-        yield products.two_rows(name)
-        yield products.four_rows(name)
-    yield from (activation.quantise, elementwise.rms_norm, elementwise.layer_norm, elementwise.rope, fused.rms_norm)
-    for name in elementwise.ACTIVATIONS:
-        yield elementwise.activate(name)
-        yield fused.activate(name)
-    for cache_type in CACHE.values():
-        yield cache_types.store_rows(cache_type)
-        yield cache_types.read_rows(cache_type)
-    yield attention.attend
-    for source in (tiles.F32_ROWS, tiles.F16_ROWS):
-        yield tiles.dot_block(source)
-        yield tiles.mix_block(source)
-    yield from (program.run_program, program.help_programs)
+    for name in (*UNITS, *products.FLOATS):
+        kinds = (products.one_row, products.two_rows, products.four_rows, products.many_rows)
+        yield from dict.fromkeys(kind(name) for kind in kinds)
+    yield from (kernel("elementwise", name) for name in ("rms_norm", "layer_norm", "rope"))
+    for name in ACTIVATIONS:
+        yield from (kernel(file, "activate", name) for file in ("elementwise", "fused"))
+    yield from (kernel("arithmetic", "combine", name) for name in OPERATIONS)
+    for name in CACHE:
+        yield from (kernel("cache_types", function, name) for function in ("store_rows", "read_rows"))
+    for name in SOURCES:
+        yield from (kernel("tiles", function, name) for function in ("dot_block", "mix_block"))
+    for file, function in (
+        ("activation", "quantise"),
+        ("arithmetic", "take_rows"),
+        ("attention", "attend"),
+        ("fused", "rms_norm"),
+    ):
+        yield kernel(file, function)
+    yield from (RUN, HELP)
 
 
 def module_of(kernel, machine: llvm.TargetMachine) -> llvm.ModuleRef:
     """A kernel in LLVM's language, as numba leaves it, said to be for that machine."""
     arguments, result = sigutils.normalize_signature(kernel.signature)
-    function = CFunc(kernel.function, (arguments, result), locals={}, options={"error_model": "numpy"})
+    function = CFunc(kernel.python(), (arguments, result), locals={}, options={"error_model": "numpy"})
     library = function._compile_uncached().library
     with global_compiler_lock:
         library.finalize()

@@ -13,11 +13,11 @@ import numpy as np
 
 from llamabox.gguf import Tensor
 from llamabox.kernels.attention_rules import check_attend
-from llamabox.kernels.cpu import elementwise, products
-from llamabox.kernels.cpu.arithmetic import as_rows, combine_job
+from llamabox.kernels.cpu import products
+from llamabox.kernels.cpu.arithmetic_jobs import as_rows, combine_job
 from llamabox.kernels.cpu.attending import How, Parts, Shape, attend_phases
+from llamabox.kernels.cpu.elementwise_jobs import ACTIVATIONS, activate_job, layer_norm_job, rms_norm_job, rope_job
 from llamabox.kernels.cpu.features import FEATURES
-from llamabox.kernels.cpu.formats import FORMATS
 from llamabox.kernels.cpu.plan import Plans
 from llamabox.kernels.cpu.products import CpuWeight, prepare, product_job, product_phases, quantise_job
 from llamabox.kernels.cpu.runner import Job, Program, Runner, address, slot
@@ -72,7 +72,7 @@ class CpuOps(Ops):
         return prepare(made) if isinstance(made, Weight) else made.copy()  # addresses of writable arrays come faster
 
     def kernel_name(self, weight: Weight) -> str:
-        form = f"int8 ({FEATURES.name})" if weight.type in FORMATS else "f32"
+        form = f"int8 ({FEATURES.name})" if weight.type.block_size > 1 else "f32"
         return f"{weight.type.name} x {form}"
 
     def linear(self, x: Any, weight: Weight, bias: Any = None) -> Any:
@@ -112,14 +112,14 @@ class CpuOps(Ops):
         x, rows = _f32(x), x.size // x.shape[-1]
         y = np.empty((*x.shape[:-1], gate.shape[0]), F32)
         fused = all(w.scale is None for w in weights)
-        if kind not in elementwise.ACTIVATIONS or not fused or y.size < 8:
+        if kind not in ACTIVATIONS or not fused or y.size < 8:
             return super().ffn_gated(x, gate, up, kind)
         key = (kind, rows, *map(id, weights))
         program = self._programs.get(key)
         if program is None:
             g, u = self._runner.scratch("gate", 4 * y.size), self._runner.scratch("up", 4 * y.size)
             phases = product_phases(self._runner, weights, [None, None], slot(0), rows, [g, u])
-            program = self._keep(key, rows, [*phases, [elementwise.activate_job(kind, g, u, y.size, slot(1))]], weights)
+            program = self._keep(key, rows, [*phases, [activate_job(kind, g, u, y.size, slot(1))]], weights)
         self._runner.run(program[0], [address(x), address(y)], x.size * 2 * gate.shape[0] > LONG)
         return y
 
@@ -194,7 +194,7 @@ class CpuOps(Ops):
         if program is None:
             scale = None if weight is None else _f32(weight)
             width, place = x.shape[-1], 0 if scale is None else address(scale)
-            job = elementwise.rms_norm_job(slot(0), width, x.size // width, slot(1), place, eps)
+            job = rms_norm_job(slot(0), width, x.size // width, slot(1), place, eps)
             program = self._keep(key, x.size // width, [[job]], weight, scale)
         self._runner.run(program[0], [address(x), address(y)])
         return y
@@ -209,7 +209,7 @@ class CpuOps(Ops):
         y = np.empty_like(x)
         width, rows = x.shape[-1], x.size // x.shape[-1]
         places = address(x), width, rows, address(y), address(weight), 0 if bias is None else address(bias)
-        self._runner.run_once([elementwise.layer_norm_job(*places, eps)])
+        self._runner.run_once([layer_norm_job(*places, eps)])
         return y
 
     def silu(self, x: Any) -> Any:
@@ -224,7 +224,7 @@ class CpuOps(Ops):
     def _activated(self, kind: str, x: Any) -> np.ndarray:
         x = _f32(x)
         y = np.empty_like(x)
-        self._runner.run_once([elementwise.activate_job(kind, address(x), 0, x.size, address(y))])
+        self._runner.run_once([activate_job(kind, address(x), 0, x.size, address(y))])
         return y
 
     def softcap(self, x: Any, cap: float) -> Any:
@@ -247,7 +247,7 @@ class CpuOps(Ops):
         key = ("rope", x.shape, pairs, neox)
         program = self._programs.get(key)
         if program is None:
-            job = elementwise.rope_job(slot(0), x.shape, slot(1), slot(2), slot(3), pairs, neox)
+            job = rope_job(slot(0), x.shape, slot(1), slot(2), slot(3), pairs, neox)
             program = self._keep(key, len(x), [[job]])
         self._runner.run(program[0], [address(x), address(y), address(cos), address(sin)])
         return y

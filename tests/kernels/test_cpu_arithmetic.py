@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from llamabox.kernels import open_backend
-from llamabox.kernels.cpu.arithmetic import as_rows, combine_job, take_rows_job
+from llamabox.kernels.cpu.arithmetic_jobs import as_rows, combine_job, take_rows_job
 from llamabox.kernels.cpu.runner import Runner, address
 from llamabox.kernels.placement import Threads
 

@@ -8,7 +8,7 @@ from test_attend import BOUND, Sequence, expected_rows, run_in_chunks, sequence
 from llamabox.kernels import BLOCK, KVCache, KVShape, Rows, make_step, open_backend
 from llamabox.kernels.cpu import attending
 from llamabox.kernels.cpu.attending import FEW_ROWS, How, Parts, Range, Shape
-from llamabox.kernels.cpu.attention import SPAN
+from llamabox.kernels.cpu.attention_layout import SPAN
 from llamabox.kernels.cpu.runner import Runner
 from llamabox.kernels.placement import Threads
 

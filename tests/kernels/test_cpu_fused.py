@@ -5,10 +5,10 @@ import pytest
 from op_cases import normal
 
 from llamabox.kernels import open_backend
-from llamabox.kernels.cpu.fused import activate_job, norm_job
+from llamabox.kernels.cpu.fused_jobs import activate_job, norm_job
+from llamabox.kernels.cpu.layout import X_UNIT
 from llamabox.kernels.cpu.products import quantise_job, units
 from llamabox.kernels.cpu.runner import Runner, address
-from llamabox.kernels.cpu.unit import X_UNIT
 from llamabox.kernels.placement import Threads
 
 EPS = 1e-5

@@ -31,7 +31,7 @@ def test_steps_of_several_rows_have_their_own_threads():
 def test_the_level_of_polling_is_how_often_a_thread_looks(monkeypatch):
     asked = []
     look = SimpleNamespace(callable=lambda nogil: lambda state, thread, spins, naps: asked.append(spins))
-    monkeypatch.setattr(helpers, "help_programs", look)
+    monkeypatch.setattr(helpers, "HELP", look)
     for poll in (0, 50, 100):
         kept = helpers.Helpers(Threads(2, poll=poll))
         while len(asked) < 1:

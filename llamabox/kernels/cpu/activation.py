@@ -1,9 +1,10 @@
-"""Rows of f32 quantised to 8 bits, 32 values a scale: what block weights are multiplied by. Layout: unit.py."""
+"""Rows of f32 quantised to 8 bits, 32 values a scale: what block weights are multiplied by. Layout: layout.py."""
 
 import numpy as np
 from numba import types
 
-from llamabox.kernels.cpu.program import argument, kernel
+from llamabox.kernels.cpu.layout import X_PAIRS, X_UNIT
+from llamabox.kernels.cpu.program import argument
 from llamabox.kernels.cpu.simd import (
     bits_of,
     f32_of_bits,
@@ -20,7 +21,6 @@ from llamabox.kernels.cpu.simd import (
     sum_i32,
     to_i32,
 )
-from llamabox.kernels.cpu.unit import X_PAIRS, X_UNIT
 
 INFINITY_BITS = 0x7F800000
 TINY = np.float32(1e-30)  # a group whose largest value is below this is zero: 1 / scale must not overflow
@@ -82,7 +82,6 @@ def clear_group(x, j):
     _store_group(x, j, types.float32(0), 0, 0)
 
 
-@kernel
 def quantise(args, task, thread):
     """args: 0 source, 1 values a row, 2 rows, 3 rows a task, 4 target.  Groups beyond the row's end are zero."""
     source, width, rows = argument(args, 0), argument(args, 1), argument(args, 2)

@@ -5,17 +5,14 @@ attend. Everything that changes from step to step is in slots: addresses, and ho
 with the length.
 """
 
-from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 
 from llamabox.kernels.attention_rules import alibi_slopes
-from llamabox.kernels.cpu import attention
-from llamabox.kernels.cpu.cache_types import CACHE, read_rows, store_rows
-from llamabox.kernels.cpu.program import Kernel
+from llamabox.kernels.cpu.attention_layout import LANES, RANGE, SPAN, record_bytes, scratch_bytes
+from llamabox.kernels.cpu.kernel import kernel
 from llamabox.kernels.cpu.runner import Job, Runner, address, float_bits, slot
-from llamabox.kernels.cpu.tiles import F16_ROWS, F32_ROWS, LANES, Source, dot_block, mix_block
 from llamabox.kernels.kv import BLOCK, KVCache
 from llamabox.kernels.step import Step
 
@@ -63,38 +60,21 @@ class How(NamedTuple):
         return self.window - 1 if self.window is not None and self.two_sided else ALL_AHEAD
 
 
-@cache
-def store_kernel(type_name: str) -> Kernel:
-    """The kernel that stores rows in a cache of a type."""
-    return store_rows(CACHE[type_name.upper()])
-
-
-@cache
-def read_kernel(type_name: str) -> Kernel:
-    """The kernel that reads rows of a cache of a type."""
-    return read_rows(CACHE[type_name.upper()])
-
-
-@cache
-def tile_kernels(source: Source) -> tuple[Kernel, Kernel]:
-    """The kernels that multiply with keys and add up values of a source."""
-    return dot_block(source), mix_block(source)
-
-
 def _tile_addresses(shape: Shape, types: tuple[str, str], cached: bool) -> list[int]:
     """Of the kernels for keys and for values in scratch; and for those in the cache where these can be read as they
     are: f16, in whole vectors, to the end of a block."""
-    found = [kernel.address for kernel in tile_kernels(F32_ROWS)]
-    for i, (type, size) in enumerate(zip(types, (shape.k_dim, shape.v_dim), strict=True)):
+    kinds = ("dot_block", "mix_block")
+    found = [kernel("tiles", kind, "f32").address for kind in kinds]
+    for kind, type, size in zip(kinds, types, (shape.k_dim, shape.v_dim), strict=True):
         direct = cached and type == "f16" and size % LANES == 0
-        found.append(tile_kernels(F16_ROWS)[i].address if direct else 0)
+        found.append(kernel("tiles", kind, "f16").address if direct else 0)
     return found
 
 
 def _store_job(type_name: str, which: int, rows: int, heads: int, size: int, strides: tuple[int, ...]) -> Job:
     """Store rows of keys (which = 0) or of values (1); slots as attend_phases has them."""
     args = (slot(1 + which), rows, heads, size, slot(4 + which), slot(9), *strides, STORE_ROWS)
-    return Job(store_kernel(type_name).address, -(-rows // STORE_ROWS), args)
+    return Job(kernel("cache_types", "store_rows", type_name.upper()).address, -(-rows // STORE_ROWS), args)
 
 
 def attend_phases(
@@ -117,7 +97,7 @@ def attend_phases(
         types, tables, pools = (kv.type_k, kv.type_v), slot(7), (kv.k[layer], kv.v[layer])
         strides = [pool.strides[:3] for pool in pools]
         phases.append([_store_job(types[i], i, rows, heads, shape[2 + i], strides[i]) for i in range(2)])
-    size = attention.scratch_bytes(shape.queries, shape.k_dim, shape.v_dim)
+    size = scratch_bytes(shape.queries, shape.k_dim, shape.v_dim)
     args = (
         *(*map(slot, (0, 3, 4, 5, 6)), tables, slot(11), slot(8)),
         *(heads, group, shape.k_dim, shape.v_dim),
@@ -125,10 +105,10 @@ def attend_phases(
         *(how.window if how.window is not None else 0, how.ahead),
         *(runner.scratch("attend", size * runner.threads), size, *strides[0], *strides[1]),
         *(0 if slopes is None else address(slopes), slot(10)),
-        *(read_kernel(type).address for type in types),
+        *(kernel("cache_types", "read_rows", type.upper()).address for type in types),
         *_tile_addresses(shape, types, kv is not None),
     )
-    return [*phases, [Job(attention.attend.address, slot(12), args)]], slopes
+    return [*phases, [Job(kernel("attention", "attend").address, slot(12), args)]], slopes
 
 
 class Parts:
@@ -146,10 +126,10 @@ class Parts:
         ranges = _ranges(step, shape, how)
         ranges.sort(key=lambda r: -r.rows * (r.end - r.begin))  # the most work first
         self.tasks, n_records = _number(ranges, shape, TASKS * runner.threads)
-        self.table = np.zeros((1 + len(ranges), attention.RANGE), np.int32)
+        self.table = np.zeros((1 + len(ranges), RANGE), np.int32)
         self.table[0, 0], self.table[1:, : len(Range._fields)] = len(ranges), ranges
         self._counters = np.zeros(len(ranges) * shape.heads_kv, np.int64)
-        records = runner.scratch("records", n_records * shape.heads_kv * attention.record_bytes(shape.v_dim))
+        records = runner.scratch("records", n_records * shape.heads_kv * record_bytes(shape.v_dim))
         arrays = [address(a) for a in (self.table, step.tables, step.pos, step.cells)]
         self.values = [*arrays, records, address(self._counters), self.tasks]
 
@@ -179,9 +159,9 @@ def _ranges(step: Step, shape: Shape, how: How) -> list[Range]:
         for row in range(first, end, size):
             rows = min(size, end - row)
             begin = 0 if how.window is None else max(0, length - end + row - how.window + 1)
-            begin = begin // attention.SPAN * attention.SPAN
+            begin = begin // SPAN * SPAN
             to = min(cells, length - end + row + rows + how.ahead)
-            parts = -(-(to - begin) // attention.SPAN) if end - first <= FEW_ROWS else 1
+            parts = -(-(to - begin) // SPAN) if end - first <= FEW_ROWS else 1
             ranges.append(Range(n * width, row, rows, cells, origin, begin, to, parts))
     return ranges
 

@@ -20,7 +20,8 @@ import numpy as np
 from numba import types
 
 from llamabox.kernels.cpu.atomics import atomic_store, call, fetch_add
-from llamabox.kernels.cpu.program import argument, kernel
+from llamabox.kernels.cpu.attention_layout import CALL, HEAD, RANGE, SPAN, padded
+from llamabox.kernels.cpu.program import argument
 from llamabox.kernels.cpu.simd import (
     f32_of_bits,
     inline,
@@ -35,34 +36,14 @@ from llamabox.kernels.cpu.simd import (
     store,
     sum_f32,
 )
-from llamabox.kernels.cpu.tiles import LANES, SPAN
 from llamabox.kernels.cpu.vector_math import exp, tanh
 from llamabox.kernels.kv import BLOCK
 
-RANGE = 16  # int32s that describe a range
 DIRECT = 8  # queries of a head; of more, each key and value is used often enough to be unpacked
-CALL = 128  # bytes for the arguments of a call
-HEAD = 64  # bytes of a record before its values: largest score, total weight
 NEGATIVE_INFINITY = np.float32(-np.inf)
 
 
-def padded(size: int) -> int:
-    """Values of a row in scratch."""
-    return (size + LANES - 1) // LANES * LANES
-
-
 _padded = inline(padded)
-
-
-def record_bytes(v_dim: int) -> int:
-    """Bytes of a query's record."""
-    return HEAD + 4 * padded(v_dim)
-
-
-def scratch_bytes(queries: int, k_dim: int, v_dim: int) -> int:
-    """Bytes of scratch that a thread needs for tasks of so many queries, a multiple of 4."""
-    block = CALL + 4 * BLOCK * max(padded(k_dim), padded(v_dim))
-    return block + queries * (8 + 4 * SPAN + 4 * padded(k_dim) + 2 * record_bytes(v_dim)) + 64 & ~63
 
 
 class Sizes(NamedTuple):
@@ -333,7 +314,6 @@ def _is_last(args, which, parts, head):
     return True
 
 
-@kernel
 def attend(args, task, thread):
     """Attend to keys and values of any type.
 

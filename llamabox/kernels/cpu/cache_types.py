@@ -19,7 +19,7 @@ from llamabox.kernels.cpu.described import Described
 from llamabox.kernels.cpu.floats import FLOATS, FloatFormat
 from llamabox.kernels.cpu.formats import FORMATS, Format
 from llamabox.kernels.cpu.halves import load_f16, store_f16
-from llamabox.kernels.cpu.program import Kernel, argument
+from llamabox.kernels.cpu.program import argument
 from llamabox.kernels.cpu.simd import (
     i8x8,
     inline,
@@ -260,8 +260,9 @@ def _pack_iq4_nl(x, p):
     store_f16(p, types.float32(0) if empty else types.float32(above / below))
 
 
-def read_rows(fmt):
+def read_rows(name: str) -> Callable:
     """The kernel that reads rows of a CacheType."""
+    fmt = CACHE[name]
 
     def read_cells(args, task, thread):
         """args: 0 source, 1 bytes from a row to the next, 2 rows, 3 values a row, 4 target, 5 f32 values from a row to
@@ -275,11 +276,12 @@ def read_rows(fmt):
             for k in range((size + 7) & ~7, width, 8):
                 store(target + 4 * k, splat_f32x8(0.0))
 
-    return Kernel(read_cells, f"{fmt.name} read")
+    return read_cells
 
 
-def store_rows(fmt):
+def store_rows(name: str) -> Callable:
     """The kernel that rounds rows to a CacheType and stores them in its blocks."""
+    fmt = CACHE[name]
 
     def store_in_blocks(args, task, thread):
         """args: 0 rows (T, K, E) f32, 1 T, 2 K, 3 E, 4 pool, 5 cells int64 (T,), 6-8 bytes from a block, head and cell
@@ -293,7 +295,7 @@ def store_rows(fmt):
             for head in range(heads):
                 fmt.write(place + head * argument(args, 7), x + 4 * (row * heads + head) * size, size)
 
-    return Kernel(store_in_blocks, f"{fmt.name} store")
+    return store_in_blocks
 
 
 PACK = {

@@ -1,13 +1,12 @@
 """Norms, rope and activations: rows of f32, a multiple of 8 wide. Each row is done by itself, in one order."""
 
 import math
-from functools import cache
+from collections.abc import Callable
 
 from numba import types
 
 from llamabox.kernels.cpu.described import Described
-from llamabox.kernels.cpu.program import Kernel, argument, kernel
-from llamabox.kernels.cpu.runner import TASK_VALUES, Job, float_bits
+from llamabox.kernels.cpu.program import argument
 from llamabox.kernels.cpu.simd import (
     even_f32x8,
     f32_of_bits,
@@ -44,7 +43,6 @@ def sum_of_squares(x, width):
     return sum_f32(a + b)
 
 
-@kernel
 def rms_norm(args, task, thread):
     """args: 0 x, 1 width, 2 rows, 3 rows a task, 4 out, 5 weight or 0, 6 eps (bits)"""
     width, rows, per_task, weight = argument(args, 1), argument(args, 2), argument(args, 3), argument(args, 5)
@@ -60,7 +58,6 @@ def rms_norm(args, task, thread):
             store(out + k, y)
 
 
-@kernel
 def layer_norm(args, task, thread):
     """args: 0 x, 1 width, 2 rows, 3 rows a task, 4 out, 5 weight, 6 bias or 0, 7 eps (bits)"""
     width, rows, per_task = argument(args, 1), argument(args, 2), argument(args, 3)
@@ -100,8 +97,7 @@ def activation_named(name: str) -> Activation:
 ACTIVATIONS = {name: Activation(name, f) for name, f in (("silu", silu), ("gelu", gelu), ("gelu_erf", gelu_erf))}
 
 
-@cache
-def activate(name):
+def activate(name: str) -> Callable:
     """The kernel of an activation, and of an activation times another array."""
     activation = ACTIVATIONS[name]
 
@@ -116,10 +112,9 @@ def activate(name):
                 y = y * load_f32x8(other + k)
             store(out + k, y)
 
-    return Kernel(activate_span, activation.name)
+    return activate_span
 
 
-@kernel
 def rope(args, task, thread):
     """args: 0 x, 1 heads, 2 head size, 3 rows, 4 rows a task, 5 out, 6 cos, 7 sin, 8 pairs (a multiple of 8), 9 neox"""
     heads, size, rows, per_task = argument(args, 1), argument(args, 2), argument(args, 3), argument(args, 4)
@@ -143,32 +138,3 @@ def rope(args, task, thread):
                     store(out + 2 * i + 32, interleave_high(p, q))
             for i in range(8 * pairs, 4 * size, 4):
                 store(out + i, load_f32(x + i))
-
-
-# ---- jobs: what is not a number is an address or a slot --------------------------------------------------------------
-
-
-def rms_norm_job(x: int, width: int, rows: int, out: int, weight: int, eps: float) -> Job:
-    """rms_norm of rows (rows, width); weight (width,) or 0."""
-    per_task = max(1, TASK_VALUES // width)
-    return Job(rms_norm.address, -(-rows // per_task), (x, width, rows, per_task, out, weight, float_bits(eps)))
-
-
-def layer_norm_job(x: int, width: int, rows: int, out: int, weight: int, bias: int, eps: float) -> Job:
-    """layer_norm of rows (rows, width); weight (width,), bias (width,) or 0."""
-    per_task = max(1, TASK_VALUES // width)
-    args = (x, width, rows, per_task, out, weight, bias, float_bits(eps))
-    return Job(layer_norm.address, -(-rows // per_task), args)
-
-
-def activate_job(name: str, x: int, other: int, size: int, out: int) -> Job:
-    """activation(x), times other unless that is 0; `size` values, at least 8."""
-    return Job(activate(name).address, -(-size // TASK_VALUES), (x, other, size, TASK_VALUES, out))
-
-
-def rope_job(x: int, shape: tuple[int, int, int], out: int, cos: int, sin: int, pairs: int, neox: bool) -> Job:
-    """rope of x of this shape (T, H, E) by angles (T, pairs)."""
-    rows, heads, size = shape
-    per_task = max(1, TASK_VALUES // (heads * size))
-    args = (x, heads, size, rows, per_task, out, cos, sin, pairs, int(neox))
-    return Job(rope.address, -(-rows // per_task), args)

@@ -14,7 +14,7 @@ from numba import types
 
 from llamabox.kernels.cpu.described import Described
 from llamabox.kernels.cpu.halves import load_bf16x8, load_f16, load_f16x8, store_bf16x8, store_f16x8
-from llamabox.kernels.cpu.program import Kernel, argument
+from llamabox.kernels.cpu.program import argument
 from llamabox.kernels.cpu.simd import (
     f32_of_bits,
     fma,
@@ -117,9 +117,10 @@ def _finish(fmt, acc, p, x, width, out, bias, row):
     store(out + 4 * row, types.float32(y))
 
 
-def one_row(fmt: FloatFormat) -> Kernel:
+def one_row(name: str) -> Callable:
     """The kernel for a single row. It multiplies two weight rows at a time, each from its own half of the task: memory
     is read fastest in two long runs, and the additions of one row are not waited for."""
+    fmt = FLOATS[name]
 
     def multiply_row(args, task, thread):
         weight, row_bytes, rows = argument(args, 0), argument(args, 1), argument(args, 2)
@@ -137,4 +138,4 @@ def one_row(fmt: FloatFormat) -> Kernel:
             _finish(fmt, a, p, x, width, out, bias, row)
             _finish(fmt, b, q, x, width, out, bias, other)
 
-    return Kernel(multiply_row, f"{fmt.name} one row")
+    return multiply_row

@@ -5,18 +5,15 @@ a multiple of 32 wide. A result that nobody wants has the address 0.
 """
 
 import math
-from functools import cache
+from collections.abc import Callable
 
 from numba import types
 
 from llamabox.kernels.cpu.activation import clear_group, quantise_group
 from llamabox.kernels.cpu.elementwise import ACTIVATIONS, float_argument, sum_of_squares
-from llamabox.kernels.cpu.program import Kernel, argument, kernel
-from llamabox.kernels.cpu.runner import TASK_VALUES, Job, float_bits
+from llamabox.kernels.cpu.layout import X_UNIT
+from llamabox.kernels.cpu.program import argument
 from llamabox.kernels.cpu.simd import inline, load_f32x8, store
-from llamabox.kernels.cpu.unit import X_UNIT
-
-TASK_UNITS = 4  # units of 256 values in one task of activations
 
 
 @inline
@@ -45,7 +42,6 @@ def _row_of(base, row, row_bytes):
     return base + row * row_bytes if base != 0 else 0
 
 
-@kernel
 def rms_norm(args, task, thread):
     """args: 0 x, 1 other or 0, 2 width, 3 rows, 4 rows a task, 5 sum or 0, 6 weight, 7 eps (bits), 8 out or 0,
     9 quantised or 0.  sum = x + other (may be x itself); out = rms_norm(sum) where there is other, else rms_norm(x)"""
@@ -76,8 +72,7 @@ def _activated(activation, x, other):
     return y * load_f32x8(other) if other != 0 else y
 
 
-@cache
-def activate(name: str) -> Kernel:
+def activate(name: str) -> Callable:
     """The kernel of an activation, or of an activation times other rows."""
     activation = ACTIVATIONS[name]
 
@@ -101,20 +96,4 @@ def activate(name: str) -> Kernel:
             if first + 8 >= groups:
                 _clear_rest(quantised, groups)
 
-    return Kernel(activate_units, f"{name} and quantise")
-
-
-def norm_job(
-    x: int, width: int, rows: int, weight: int, eps: float, *, other: int = 0, sum: int = 0, out: int = 0, quantised=0
-) -> Job:
-    """The job of rms_norm, maybe of x + other, its result wanted as f32 or quantised or both; all are addresses."""
-    per_task = max(1, TASK_VALUES // width)
-    args = (x, other, width, rows, per_task, sum, weight, float_bits(eps), out, quantised)
-    return Job(rms_norm.address, -(-rows // per_task), args)
-
-
-def activate_job(kind: str, x: int, width: int, rows: int, *, other: int = 0, out: int = 0, quantised: int = 0) -> Job:
-    """The job of an activation, maybe times other, its result wanted as f32 or quantised or both; all are addresses."""
-    units = rows * (-(-width // 256))
-    args = (x, other, width, rows, TASK_UNITS, out, quantised)
-    return Job(activate(kind).address, -(-units // TASK_UNITS), args)
+    return activate_units

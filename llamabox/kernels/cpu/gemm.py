@@ -11,29 +11,17 @@ args: 0 weight, 1 bytes a weight row, 2 weight rows, 3 values a row, 4 quantised
       12 weight rows unpacked at a time
 """
 
-from llamabox.kernels.cpu.features import FEATURES
-from llamabox.kernels.cpu.gemm_format import PANEL_UNIT, TileFormat
-from llamabox.kernels.cpu.gemm_lanes import COLUMNS, ROWS, VECTOR, load_bytes, load_floats, repeat_float, splat_float
-from llamabox.kernels.cpu.gemm_pack import PLANE, PLANES, called, pack_panel, unpack_tile
-from llamabox.kernels.cpu.program import Kernel, argument
+from collections.abc import Callable
+
+from llamabox.kernels.cpu.gemm_format import TILE_FORMATS
+from llamabox.kernels.cpu.gemm_lanes import load_bytes, load_floats, repeat_float, splat_float
+from llamabox.kernels.cpu.gemm_layout import COLUMNS, PANEL_UNIT, PLANE, PLANES, ROWS, STEP, TALLY, VECTOR
+from llamabox.kernels.cpu.gemm_pack import called, pack_panel, unpack_tile
+from llamabox.kernels.cpu.layout import X_UNIT
+from llamabox.kernels.cpu.program import argument
 from llamabox.kernels.cpu.simd import fma, inline, load_f32, prefetch, store, to_f32
-from llamabox.kernels.cpu.unit import X_UNIT
 
 PIECE = 8  # units
-TILES, TILES_BYTES = 4, 384 << 10 if FEATURES.avx512 else 192 << 10  # of a task
-TASKS_A_THREAD = 2
-TALLY = COLUMNS * VECTOR  # bytes of accumulators: one a column
-STEP = COLUMNS * PANEL_UNIT  # bytes of a unit of a panel
-
-
-def batch_size(fmt: TileFormat, n_out: int, units: int, threads: int) -> tuple[int, int]:
-    """Weight rows to unpack at a time, and the bytes of scratch a thread needs: accumulators, planes, a panel, tiles.
-
-    Several tiles share the work on a panel, as many as fit TILES_BYTES, but each thread gets some tasks.
-    """
-    tile = units * 8 * fmt.kind.stride
-    tiles = max(1, min(TILES, TILES_BYTES // tile, n_out // (ROWS * threads * TASKS_A_THREAD)))
-    return tiles * ROWS, 8 * TALLY + PLANES * PLANE + units * STEP + tiles * tile
 
 
 @inline
@@ -170,8 +158,9 @@ def _multiply_batch(fmt, weights, rows_of_x, results, scratch):
             _finish(scratch, min(COLUMNS, n - t), min(ROWS, rows - row), here, out_bytes, added)
 
 
-def many_rows(fmt: TileFormat) -> Kernel:
+def many_rows(name: str) -> Callable:
     """The kernel of a type."""
+    fmt = TILE_FORMATS[name]
 
     def multiply_rows(args, task, thread):
         row_bytes, groups = argument(args, 1), argument(args, 3) >> 5
@@ -188,4 +177,4 @@ def many_rows(fmt: TileFormat) -> Kernel:
             )
             row += batch
 
-    return Kernel(multiply_rows, f"{fmt.name} many rows")
+    return multiply_rows

@@ -4,9 +4,12 @@ args: 0 weight, 1 bytes a weight row, 2 weight rows, 3 values a row, 4 quantised
       7 bytes an out row, 8 bias or 0, 9 weight rows a task
 """
 
+from collections.abc import Callable
+
 from numba import types
 
-from llamabox.kernels.cpu.program import Kernel, argument
+from llamabox.kernels.cpu.layout import X_UNIT
+from llamabox.kernels.cpu.program import argument
 from llamabox.kernels.cpu.simd import (
     fma,
     inline,
@@ -18,7 +21,7 @@ from llamabox.kernels.cpu.simd import (
     sum_f32,
     to_f32,
 )
-from llamabox.kernels.cpu.unit import OPENED, X_UNIT, Unit, spare_unit, whole_unit
+from llamabox.kernels.cpu.unit import OPENED, UNITS, spare_unit, whole_unit
 
 
 @inline
@@ -43,8 +46,9 @@ def _finish(acc, out, bias):
     store(out, types.float32(y if bias == 0 else y + load_f32(bias)))
 
 
-def two_rows(fmt: Unit) -> Kernel:
+def two_rows(name: str) -> Callable:
     """The kernel of a type for 2 rows."""
+    fmt = UNITS[name]
 
     def multiply_two(args, task, thread):
         weight, row_bytes, rows = argument(args, 0), argument(args, 1), argument(args, 2)
@@ -64,11 +68,12 @@ def two_rows(fmt: Unit) -> Kernel:
             _finish(a, y, added)
             _finish(b, y + out_bytes, added)
 
-    return Kernel(multiply_two, f"{fmt.name} two rows")
+    return multiply_two
 
 
-def four_rows(fmt: Unit) -> Kernel:
+def four_rows(name: str) -> Callable:
     """The kernel of a type for 3 or 4 rows; of 3 the last is multiplied twice."""
+    fmt = UNITS[name]
 
     def multiply_four(args, task, thread):
         weight, row_bytes, rows = argument(args, 0), argument(args, 1), argument(args, 2)
@@ -93,4 +98,4 @@ def four_rows(fmt: Unit) -> Kernel:
             _finish(c, y + 2 * out_bytes, added)
             _finish(d, y + last * out_bytes, added)
 
-    return Kernel(multiply_four, f"{fmt.name} four rows")
+    return multiply_four

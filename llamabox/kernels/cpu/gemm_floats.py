@@ -12,12 +12,15 @@ args: 0 weight, 1 bytes a weight row, 2 weight rows, 3 values a row, 4 rows of x
       12 weight rows read for one panel after the other
 """
 
+from collections.abc import Callable
+
 from numba import types
 
 from llamabox.kernels.cpu.features import FEATURES
-from llamabox.kernels.cpu.floats import FloatFormat, sixteen
+from llamabox.kernels.cpu.floats import FLOATS, sixteen
+from llamabox.kernels.cpu.gemm_floats_layout import BLOCK, COLUMNS, ROWS, SUMS
 from llamabox.kernels.cpu.gemm_pack import called
-from llamabox.kernels.cpu.program import Kernel, argument
+from llamabox.kernels.cpu.program import argument
 from llamabox.kernels.cpu.simd import (
     f32x4,
     f32x8,
@@ -35,13 +38,8 @@ from llamabox.kernels.cpu.simd import (
     store,
 )
 
-ROWS = 4  # weight rows in a block
-COLUMNS = 4 if FEATURES.avx512 else 3  # what 32 or 16 registers hold
 LANES = 16 if FEATURES.avx512 else 8
 PIECE = 1024  # values of a row
-BATCH_ROWS, BATCH_BYTES = 64, 256 << 10  # weights read for one panel after the other
-SUMS = 64 * ROWS  # bytes of the sums of a column
-BLOCK = COLUMNS * SUMS
 
 _load, _splat = (load_f32x16, splat_f32x16) if FEATURES.avx512 else (load_f32x8, splat_f32x8)
 
@@ -203,12 +201,6 @@ def _multiply_panel(fmt, weight, row_bytes, rows, x, columns, width, sums, first
                 _add_two(fmt, block, x + 4 * k, 4 * width, columns, steps, sums + row // ROWS * BLOCK, k == 0)
 
 
-def batch_size(row_bytes: int, n_out: int, threads: int) -> tuple[int, int]:
-    """Weight rows to read for one panel after the other, and the bytes of scratch a thread needs: their sums."""
-    rows = max(1, min(BATCH_ROWS, BATCH_BYTES // row_bytes, n_out // (2 * threads)) // ROWS) * ROWS
-    return rows, rows // ROWS * BLOCK
-
-
 @called
 def _multiply_batch(fmt, weights, rows_of_x, results, sums):
     """The results of weight rows that the second-level cache keeps."""
@@ -223,8 +215,9 @@ def _multiply_batch(fmt, weights, rows_of_x, results, sums):
                 _finish(fmt, block, row_bytes, here, xt + 4 * c * width, width, y, added, count)
 
 
-def many_rows(fmt: FloatFormat) -> Kernel:
+def many_rows(name: str) -> Callable:
     """The kernel of a type."""
+    fmt = FLOATS[name]
 
     def multiply_rows(args, task, thread):
         row_bytes, per_task, batch = argument(args, 1), argument(args, 9), argument(args, 12)
@@ -240,4 +233,4 @@ def many_rows(fmt: FloatFormat) -> Kernel:
             )
             row += batch
 
-    return Kernel(multiply_rows, f"{fmt.name} many rows")
+    return multiply_rows

@@ -1,17 +1,6 @@
 """A block type as the many-row kernels take it: what a tile and a panel hold for it, and how a group is multiplied.
 
-A tile is ROWS weight rows unpacked, a lane for each row. Of every group of every unit it has, in order,
-    8 vectors   the integers, values 4s .. 4s + 3 of the group in the s-th
-    1 vector    the scales, f32
-    1 vector    the minimums, f32                            (of types that have them, as what follows)
-    2 vectors   the sub-scales of both halves, i32
-    2 vectors   the sub-minimums of both halves, i32
-A panel is COLUMNS quantised rows side by side, PANEL_UNIT bytes for each unit of each row:
-    0-255 integers and 256-287 scales as the rows have them (unit.py);
-    288-319 and 320-351: -offset times the sums of first and of second halves, i32 a group; for types without
-    sub-scales those of whole groups, in the first place;
-    352-383: the sums of groups times their scales, f32; of types with sub-minimums instead
-    352-383 and 384-415: the sums of first and of second halves, i32
+What lies where in them: gemm_layout.py.
 """
 
 from collections.abc import Callable
@@ -20,7 +9,8 @@ from functools import cache
 from llamabox.kernels.cpu.described import Described
 from llamabox.kernels.cpu.features import FEATURES
 from llamabox.kernels.cpu.formats import FORMATS, Format
-from llamabox.kernels.cpu.gemm_lanes import VECTOR, load_floats, load_ints, repeat_bytes, repeat_float, repeat_int
+from llamabox.kernels.cpu.gemm_lanes import load_floats, load_ints, repeat_bytes, repeat_float, repeat_int
+from llamabox.kernels.cpu.gemm_layout import CENTRES, SUMS, VECTOR
 from llamabox.kernels.cpu.simd import (
     dot,
     dot_signed,
@@ -33,10 +23,6 @@ from llamabox.kernels.cpu.simd import (
     to_f32,
 )
 from llamabox.kernels.cpu.unit import FLIPPED, as_it_is, first_of, second_of
-
-PANEL_UNIT = 416
-CENTRES, SUMS = 288, 352
-
 
 # ---- sums of products of half a group with 16 values at x: 4 vectors -------------------------------------------------
 

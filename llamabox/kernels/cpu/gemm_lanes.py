@@ -23,17 +23,13 @@ from llamabox.kernels.cpu.simd import (
 )
 
 if FEATURES.avx512:
-    ROWS, COLUMNS = 16, 8  # weight rows in a tile, activation rows in a panel: what 32 registers hold
     load_bytes, load_ints, load_floats = load_i8x64, load_i32x16, load_f32x16
     splat_int, splat_float = splat_i32x16, splat_f32x16
     _bytes_of = converter(i32x16, i8x64, lambda b, v, t: b.bitcast(v, t))
 else:
-    ROWS, COLUMNS = 8, 4  # 16 registers
     load_bytes, load_ints, load_floats = load_i8x32, load_i32x8, load_f32x8
     splat_int, splat_float = splat_i32x8, splat_f32x8
     _bytes_of = converter(i32x8, i8x32, lambda b, v, t: b.bitcast(v, t))
-
-VECTOR = 4 * ROWS  # bytes
 
 
 @inline

@@ -1,9 +1,9 @@
-"""Weights unpacked into tiles and activations copied into panels: what gemm.py multiplies; layouts: gemm_format.py."""
+"""Weights unpacked into tiles and activations copied into panels: what gemm.py multiplies; layouts: gemm_layout.py."""
 
 from numba import njit
 
-from llamabox.kernels.cpu.gemm_format import PANEL_UNIT
-from llamabox.kernels.cpu.gemm_lanes import COLUMNS, ROWS, VECTOR
+from llamabox.kernels.cpu.gemm_layout import COLUMNS, PANEL_UNIT, PLANE, ROWS, VECTOR
+from llamabox.kernels.cpu.layout import X_UNIT
 from llamabox.kernels.cpu.simd import (
     inline,
     load_f32x8,
@@ -14,10 +14,7 @@ from llamabox.kernels.cpu.simd import (
     store,
     transpose8,
 )
-from llamabox.kernels.cpu.unit import X_UNIT, spare_unit, whole_unit
-
-PLANE = 32 * ROWS  # 32 bytes of each row, before they are turned into 8 vectors: one lane a row
-PLANES = 14
+from llamabox.kernels.cpu.unit import spare_unit, whole_unit
 
 # A function that kernels call: LLVM takes less time over several small ones than over one large one.
 called = njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)

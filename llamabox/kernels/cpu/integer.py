@@ -8,15 +8,19 @@ args: 0 weight, 1 bytes a weight row, 2 weight rows, 3 values a row, 4 quantised
       8 bias or 0, 9 weight rows a task
 """
 
+from collections.abc import Callable
+
 from numba import types
 
-from llamabox.kernels.cpu.program import Kernel, argument
+from llamabox.kernels.cpu.layout import X_UNIT
+from llamabox.kernels.cpu.program import argument
 from llamabox.kernels.cpu.simd import fma, load_f32, load_f32x8, splat_f32x8, stack_512, store, sum_f32, to_f32
-from llamabox.kernels.cpu.unit import OPENED, X_UNIT, Unit, spare_unit, whole_unit
+from llamabox.kernels.cpu.unit import OPENED, UNITS, spare_unit, whole_unit
 
 
-def one_row(fmt: Unit) -> Kernel:
+def one_row(name: str) -> Callable:
     """The kernel of a type."""
+    fmt = UNITS[name]
     unit_bytes = fmt.unit_bytes
 
     def multiply_row(args, task, thread):
@@ -44,4 +48,4 @@ def one_row(fmt: Unit) -> Kernel:
                 total += load_f32(bias + 4 * row)
             store(out + 4 * row, types.float32(total))
 
-    return Kernel(multiply_row, f"{fmt.name} one row")
+    return multiply_row

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from llamabox.kernels.cpu import elementwise, fused
+from llamabox.kernels.cpu import elementwise_jobs, fused_jobs
 from llamabox.kernels.cpu.arena import Buffer, View
-from llamabox.kernels.cpu.arithmetic import as_rows, combine_job, take_rows_job
+from llamabox.kernels.cpu.arithmetic_jobs import as_rows, combine_job, take_rows_job
 from llamabox.kernels.cpu.attending import How, Shape, attend_phases
 from llamabox.kernels.cpu.lowering import F32, Lowering, rows_of
 from llamabox.kernels.cpu.runner import Job, placed
@@ -109,7 +109,7 @@ def rms_norm(plan: Lowering, node: Node) -> bool:
     out = plan.made(y)
 
     def job(at: Any) -> Job:
-        return elementwise.rms_norm_job(at(source), width, rows, at(out), scale, eps)
+        return elementwise_jobs.rms_norm_job(at(source), width, rows, at(out), scale, eps)
 
     plan.schedule.job(job, [source], [out])
     return True
@@ -125,7 +125,7 @@ def _norm(plan: Lowering, norm: Node, x: View, other: View | None = None, total:
     def job(at: Any) -> Job:
         places = {"out": out, "quantised": units, "other": other, "sum": total}
         given = {name: at(view) for name, view in places.items() if view is not None}
-        return fused.norm_job(at(x), y.shape[-1], rows_of(y), weight, eps, **given)
+        return fused_jobs.norm_job(at(x), y.shape[-1], rows_of(y), weight, eps, **given)
 
     plan.schedule.job(job, *([v for v in group if v is not None] for group in ((x, other), (total, out, units))))
 
@@ -139,7 +139,7 @@ def layer_norm(plan: Lowering, node: Node) -> bool:
     out = plan.made(node.results[0])
 
     def job(at: Any) -> Job:
-        return elementwise.layer_norm_job(at(source), width, rows, at(out), *places, eps)
+        return elementwise_jobs.layer_norm_job(at(source), width, rows, at(out), *places, eps)
 
     plan.schedule.job(job, [source], [out])
     return True
@@ -171,14 +171,14 @@ def activate(plan: Lowering, kind: str, x: View, other: View | None, y: Value) -
         def job(at: Any) -> Job:
             places = {"other": other, "out": out, "quantised": units}
             given = {name: at(view) for name, view in places.items() if view is not None}
-            return fused.activate_job(kind, at(x), y.shape[-1], rows_of(y), **given)
+            return fused_jobs.activate_job(kind, at(x), y.shape[-1], rows_of(y), **given)
 
         plan.schedule.job(job, reads, [view for view in (out, units) if view is not None])
     else:
         size = x.likeness.size
 
         def job(at: Any) -> Job:
-            return elementwise.activate_job(kind, at(x), 0 if other is None else at(other), size, at(out))
+            return elementwise_jobs.activate_job(kind, at(x), 0 if other is None else at(other), size, at(out))
 
         plan.schedule.job(job, reads, [out])
     return True
@@ -196,7 +196,7 @@ def rope(plan: Lowering, node: Node) -> bool:
     out = plan.made(node.results[0])
 
     def job(at: Any) -> Job:
-        return elementwise.rope_job(at(source), x.shape, at(out), *map(at, turns), pairs, neox)
+        return elementwise_jobs.rope_job(at(source), x.shape, at(out), *map(at, turns), pairs, neox)
 
     plan.schedule.job(job, [source, *turns], [out])
     return True

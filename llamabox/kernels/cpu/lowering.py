@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from llamabox.kernels.cpu.activation import quantise
 from llamabox.kernels.cpu.arena import Buffer, View
-from llamabox.kernels.cpu.arithmetic import as_rows, combine_job
+from llamabox.kernels.cpu.arithmetic_jobs import as_rows, combine_job
 from llamabox.kernels.cpu.attending import How, Shape
-from llamabox.kernels.cpu.products import QUANTISE_VALUES, CpuWeight, units
-from llamabox.kernels.cpu.runner import Job, Runner, address, slot
+from llamabox.kernels.cpu.layout import X_UNIT
+from llamabox.kernels.cpu.products import CpuWeight, quantise_rows, units
+from llamabox.kernels.cpu.runner import Runner, address, slot
 from llamabox.kernels.cpu.schedule import Call, Schedule
-from llamabox.kernels.cpu.unit import X_UNIT
 from llamabox.kernels.graph import OPERATORS, SEVERAL, STEP, Graph, Node, Value, values_in
 from llamabox.kernels.step import Step
 
@@ -103,12 +102,7 @@ class Lowering:
             if source is None:
                 return None
             target, width, rows = self.new_quantised(x), x.shape[-1], rows_of(x)
-            per_task = max(1, QUANTISE_VALUES // width)
-
-            def job(at: Any) -> Job:
-                return Job(quantise.address, -(-rows // per_task), (at(source), width, rows, per_task, at(target)))
-
-            self.schedule.job(job, [source], [target])
+            self.schedule.job(lambda at: quantise_rows(at(source), rows, width, at(target)), [source], [target])
         return self._quantised[x.id]
 
     def new_quantised(self, x: Value) -> View:

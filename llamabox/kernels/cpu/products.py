@@ -1,20 +1,17 @@
 """Jobs for products with weights: which kernel, how many tasks, which arguments."""
 
 from dataclasses import dataclass
-from functools import cache
 
 import numpy as np
 
 from llamabox.gguf import GGMLType
-from llamabox.kernels.cpu import floats, gemm, gemm_few, gemm_floats, integer
-from llamabox.kernels.cpu.activation import quantise
-from llamabox.kernels.cpu.floats import FLOATS
-from llamabox.kernels.cpu.gemm_format import TILE_FORMATS
-from llamabox.kernels.cpu.program import Kernel
+from llamabox.kernels.cpu import gemm_floats_layout, gemm_layout
+from llamabox.kernels.cpu.kernel import Kernel, kernel
+from llamabox.kernels.cpu.layout import X_UNIT
 from llamabox.kernels.cpu.runner import Job, Runner, address
-from llamabox.kernels.cpu.unit import UNITS, X_UNIT
 from llamabox.kernels.weight import Weight
 
+FLOATS = ("F32", "F16", "BF16")  # what has kernels but no blocks
 TASK_BYTES = 1 << 20  # of weights, at most, in one task of a one-row product: what a thread reads in one go
 SMALL_BYTES = 16 << 10  # not worth another task
 QUANTISE_VALUES = 16384  # in one task
@@ -22,28 +19,24 @@ APART = 32 << 10  # between the scratch of threads: what one CPU prefetches beyo
 TASKS_A_THREAD = 6  # of a product of many rows, at least, where it has so many batches
 
 
-@cache
 def one_row(name: str) -> Kernel:
     """The one-row kernel of a type's name."""
-    return integer.one_row(UNITS[name]) if name in UNITS else floats.one_row(FLOATS[name])
+    return kernel("floats" if name in FLOATS else "integer", "one_row", name)
 
 
-@cache
 def two_rows(name: str) -> Kernel:
     """The kernel of a type's name for two rows."""
-    return gemm_few.two_rows(UNITS[name]) if name in UNITS else many_rows(name)
+    return many_rows(name) if name in FLOATS else kernel("gemm_few", "two_rows", name)
 
 
-@cache
 def four_rows(name: str) -> Kernel:
     """The kernel of a type's name for three and four rows."""
-    return gemm_few.four_rows(UNITS[name]) if name in UNITS else many_rows(name)
+    return many_rows(name) if name in FLOATS else kernel("gemm_few", "four_rows", name)
 
 
-@cache
 def many_rows(name: str) -> Kernel:
     """The kernel of a type's name for several rows."""
-    return gemm.many_rows(TILE_FORMATS[name]) if name in UNITS else gemm_floats.many_rows(FLOATS[name])
+    return kernel("gemm_floats" if name in FLOATS else "gemm", "many_rows", name)
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,15 +69,21 @@ def prepare(weight: Weight) -> CpuWeight:
     row_bytes = data.strides[-2] if data.ndim > 1 else data.nbytes
     kernels = (kind(name).address for kind in (one_row, two_rows, four_rows, many_rows))
     return CpuWeight(
-        weight.name, type, weight.shape, data, weight.scale, address(data), row_bytes, *kernels, name in UNITS
+        weight.name, type, weight.shape, data, weight.scale, address(data), row_bytes, *kernels, type.block_size > 1
     )
 
 
 def quantise_job(runner: Runner, x: int, rows: int, width: int) -> tuple[Job, int]:
     """The job that quantises rows of f32 at an address, and the address of what it makes."""
     target = runner.scratch("activations", rows * units(width) * X_UNIT)
+    return quantise_rows(x, rows, width, target), target
+
+
+def quantise_rows(x: int, rows: int, width: int, target: int) -> Job:
+    """The job that quantises rows of f32 at one address to another."""
     per_task = max(1, QUANTISE_VALUES // width)
-    return Job(quantise.address, -(-rows // per_task), (x, width, rows, per_task, target)), target
+    args = (x, width, rows, per_task, target)
+    return Job(kernel("activation", "quantise").address, -(-rows // per_task), args)
 
 
 def units(width: int) -> int:
@@ -119,9 +118,9 @@ def product_job(
     if rows <= 4 and weight.quantised:
         return Job(weight.two_rows if rows == 2 else weight.four_rows, -(-n_out // few), (*args, few))
     if weight.quantised:
-        batch, size = gemm.batch_size(TILE_FORMATS[weight.type.name], n_out, units(width), runner.threads)
+        batch, size = gemm_layout.batch_size(weight.type.name, n_out, units(width), runner.threads)
     else:
-        batch, size = gemm_floats.batch_size(weight.row_bytes, n_out, runner.threads)
+        batch, size = gemm_floats_layout.batch_size(weight.row_bytes, n_out, runner.threads)
     per_task = -(-max(1, min(few, n_out // (TASKS_A_THREAD * runner.threads))) // batch) * batch
     size += APART
     scratch = runner.scratch(f"products of {size}", size * runner.threads)  # jobs side by side need not cut it alike

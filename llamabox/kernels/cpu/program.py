@@ -1,59 +1,21 @@
 """Runs a program: jobs in phases. The jobs of a phase run side by side on all threads, one phase after another.
 
 A job is a C function `kernel(args, task, thread)` called for each of its tasks; threads take tasks as they become free.
-A program is an array of JOB int64 a job:  0: address of the kernel;  1: tasks;  2: 1 when it ends its phase;  3-: args.
-One function runs every program, so kernels are plain C functions, quick to compile, and a call from Python costs
-the same for one job as for several.
+How a program is written down: layout.py. One function runs every program, so kernels are plain C functions, quick to
+compile, and a call from Python costs the same for one job as for several.
 
 Threads are ours (threads.py), not numba's: the caller never waits for a thread that has not begun, so a busy machine
 slows a program down by no more than the tasks that were interrupted, and any Python thread may run programs.
 """
 
-import ctypes
-from collections.abc import Callable
-from functools import cached_property
-
-from llamabox.kernels.cpu import machine_code
 from llamabox.kernels.cpu.atomics import NAP, atomic_load, atomic_store, call, fetch_add, nap, pause, yield_core
+from llamabox.kernels.cpu.layout import ARGS, DONE, JOB, PHASE, STOP, TICKET
 from llamabox.kernels.cpu.simd import inline, load_i64, store
 
-JOB = 40  # int64s a job
-ARGS = 3  # where a job's arguments begin
-
-# The state that threads share, one field a cache line (byte offsets).
-TICKET, DONE, PHASE, STOP, STATE_BYTES = 0, 64, 128, 192, 256
 # A ticket: which phase, how many tasks it has, and the next of them. Taking one is a single atomic add, so a thread
 # that comes late can never mistake a task of one phase for one of another.
 TASKS_SHIFT, EPOCH_SHIFT, MASK = 20, 40, (1 << 20) - 1
 SPINS_A_YIELD = 4096
-
-
-class Kernel:
-    """A function (args, task, thread) of integers, compiled or loaded from the cache when its address is asked for."""
-
-    def __init__(self, function: Callable, name: str, arguments: int = 3):
-        self.function, self._arguments = function, arguments
-        self.name = f"{function.__module__.rpartition('.')[2]} {name}"  # no two kernels of a file share a name
-
-    @cached_property
-    def address(self) -> int:
-        """Where the machine code begins."""
-        return machine_code.load(self.name, self.signature, lambda: self.function)
-
-    @property
-    def signature(self) -> str:
-        """As numba writes it."""
-        return f"void({', '.join(['int64'] * self._arguments)})"
-
-    def callable(self, nogil: bool) -> Callable:
-        """It as a Python function of integers; nogil: Python's other threads run meanwhile."""
-        kind = ctypes.CFUNCTYPE if nogil else ctypes.PYFUNCTYPE
-        return kind(None, *[ctypes.c_int64] * self._arguments)(self.address)
-
-
-def kernel(function: Callable) -> Kernel:
-    """Decorator for a kernel that is the same for all types."""
-    return Kernel(function, function.__name__)
 
 
 @inline
@@ -92,8 +54,8 @@ def _run_shared(state, job, tasks):
         done = atomic_load(state + DONE)
 
 
-def _run(state, job, end, threads):
-    """Run the jobs from one address to another, with whatever threads are in `_help`."""
+def run(state, job, end, threads):
+    """Run the jobs from one address to another, with whatever threads are in `help`."""
     while job < end:
         first, tasks = job, load_i64(job + 8)
         while load_i64(job + 16) == 0:
@@ -107,7 +69,7 @@ def _run(state, job, end, threads):
             _run_shared(state, first, tasks)
 
 
-def _help(state, thread, spins, naps):
+def help(state, thread, spins, naps):
     """Take tasks as they are published; return after so many looks without one, then naps, or when told to stop."""
     finished, idle = -1, 0
     while idle < spins + naps and atomic_load(state + STOP) == 0:
@@ -126,7 +88,3 @@ def _help(state, thread, spins, naps):
                 idle = 0
             else:
                 finished = ticket >> EPOCH_SHIFT
-
-
-run_program = Kernel(_run, "run", arguments=4)  # (state, first job, end of the jobs, threads)
-help_programs = Kernel(_help, "help", arguments=4)  # (state, thread, spins, naps): what the other threads are in

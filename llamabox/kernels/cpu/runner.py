@@ -8,10 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from llamabox.kernels.cpu.program import ARGS, JOB, run_program
+from llamabox.kernels.cpu.kernel import Kernel
+from llamabox.kernels.cpu.layout import ARGS, JOB
 from llamabox.kernels.cpu.threads import Helpers
 from llamabox.kernels.placement import Threads
 
+RUN = Kernel("program", "run", parameters=4)  # (state, first job, end of the jobs, threads)
 _PACK = [struct.Struct(f"{ARGS + n}q").pack_into for n in range(JOB - ARGS + 1)]
 
 
@@ -104,7 +106,7 @@ class Runner:
     def __init__(self, *kinds: Threads):
         self.threads = max(kind.number for kind in kinds)
         self._lock, self._growing = threading.Lock(), threading.Lock()
-        self._run_short, self._run_long = run_program.callable(nogil=False), run_program.callable(nogil=True)
+        self._run_short, self._run_long = RUN.callable(nogil=False), RUN.callable(nogil=True)
         self._helpers: dict[Threads, Helpers] = {}
         self._scratch: dict[str, list[np.ndarray]] = {}
         self.use(kinds[0])

@@ -5,9 +5,11 @@ import weakref
 
 import numpy as np
 
-from llamabox.kernels.cpu.program import STATE_BYTES, STOP, help_programs
+from llamabox.kernels.cpu.kernel import Kernel
+from llamabox.kernels.cpu.layout import STATE_BYTES, STOP
 from llamabox.kernels.placement import Threads
 
+HELP = Kernel("program", "help", parameters=4)  # (state, thread, spins, naps): what helpers are in
 SPINS = 600  # looks for work before a helper naps, for each of Threads.poll: at 50 about half a millisecond
 NAPS = 10_000  # naps before it sleeps: about a second. To wake from sleep it needs Python's lock, which can take long.
 
@@ -24,7 +26,7 @@ class Helpers:
         self._memory = np.zeros(STATE_BYTES + 64, np.uint8)
         self.state = (self._memory.ctypes.data + 63) & ~63
         self._asleep: list[threading.Lock] = []  # the locks of helpers that wait to be woken
-        run = help_programs.callable(nogil=True) if kind.number > 1 else None
+        run = HELP.callable(nogil=True) if kind.number > 1 else None
         threads = []
         for thread in range(1, kind.number):
             args = (kind, run, self._memory, self.state, thread, self._asleep)

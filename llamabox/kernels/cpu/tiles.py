@@ -14,9 +14,10 @@ from numba import types
 from numba.core.typing.templates import signature
 from numba.extending import intrinsic
 
+from llamabox.kernels.cpu.attention_layout import LANES, SPAN
 from llamabox.kernels.cpu.features import FEATURES
 from llamabox.kernels.cpu.halves import half_to_float
-from llamabox.kernels.cpu.program import Kernel, argument
+from llamabox.kernels.cpu.program import argument
 from llamabox.kernels.cpu.simd import (
     F32,
     I16,
@@ -32,8 +33,7 @@ from llamabox.kernels.cpu.simd import (
     splat_to,
 )
 
-SPAN = 256  # cells that queries have scores of at a time
-LANES, WIDE = f32x16.lanes, f32x16.llvm
+WIDE = f32x16.llvm
 
 
 def _fma(builder, a, b, c):
@@ -90,8 +90,8 @@ class Source:
     load(builder, address of a row, how many bytes of f32 come before)
     """
 
-    def __init__(self, name: str, size: int, load: Callable):
-        self.name, self.size, self.load = name, size, load
+    def __init__(self, size: int, load: Callable):
+        self.size, self.load = size, load
 
 
 def _load_f16(builder, row, offset):
@@ -99,8 +99,10 @@ def _load_f16(builder, row, offset):
     return half_to_float(builder, bits, True)
 
 
-F32_ROWS = Source("f32", 4, lambda builder, row, offset: _load(builder, row, offset, WIDE))
-F16_ROWS = Source("f16", 2, _load_f16)
+SOURCES = {
+    "f32": Source(4, lambda builder, row, offset: _load(builder, row, offset, WIDE)),
+    "f16": Source(2, _load_f16),
+}
 
 
 def dot_tile(rows, cells, source):
@@ -188,8 +190,9 @@ def _high(ranges, i, offset, cells):
     return min(cells, load_i32(ranges + 8 * i + 4) - offset)
 
 
-def dot_block(source):
+def dot_block(name: str) -> Callable:
     """The kernel that multiplies queries with a block's keys of a Source."""
+    source = SOURCES[name]
     tile, pair, one = dot_tile(TILE, TILE_KEYS, source), dot_tile(2, PAIR_KEYS, source), dot_tile(1, ONE_KEYS, source)
 
     def dot(args, task, thread):
@@ -222,7 +225,7 @@ def dot_block(source):
                 c += step
             i += rows
 
-    return Kernel(dot, f"{source.name} dot")
+    return dot
 
 
 @inline
@@ -239,8 +242,9 @@ def prefetch_row(row, size):
         prefetch(row + line)
 
 
-def mix_block(source):
+def mix_block(name: str) -> Callable:
     """The kernel that adds up a block's values of a Source."""
+    source = SOURCES[name]
     size_of_value = source.size
     tile, tile_end = mix_tile(TILE, VECTORS, source), mix_tile(TILE, 1, source)
     one, one_end = mix_tile(1, VECTORS, source), mix_tile(1, 1, source)
@@ -287,4 +291,4 @@ def mix_block(source):
                 if low < high:
                     mix_rows(args, one, one_end, r, low, high)
 
-    return Kernel(mix, f"{source.name} mix")
+    return mix

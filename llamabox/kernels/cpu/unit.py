@@ -1,15 +1,9 @@
-"""A unit (8 groups of 32 values) of a weight row, and of a quantised activation row.
-
-A unit of activations, X_UNIT bytes:
-    0-255    integers, transposed: values 4s .. 4s + 3 of group 0, of group 1, ... of group 7 in the s-th 32 bytes
-    256-287  scales, f32 a group
-    288-319  sums of integers, i16 for 16 values
-    320-575  the integers again, by pairs of groups j and j + 4: the first 16 values of both, the last 16 of both
-"""
+"""A unit (8 groups of 32 values) of a weight row, and of a quantised activation row."""
 
 from llamabox.kernels.cpu.described import Described
 from llamabox.kernels.cpu.features import FEATURES
 from llamabox.kernels.cpu.formats import FORMATS, Format
+from llamabox.kernels.cpu.layout import X_PAIRS
 from llamabox.kernels.cpu.simd import (
     alternate_i16x16,
     dot,
@@ -33,7 +27,6 @@ from llamabox.kernels.cpu.simd import (
 )
 
 OPENED = 256  # bytes of an opened unit
-X_UNIT, X_PAIRS = 576, 320
 FLIPPED = FEATURES.vnni  # signed integers have 128 added: one instruction multiplies all 8 bits
 
 

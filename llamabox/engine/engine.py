@@ -196,22 +196,22 @@ class Engine:
         return worked or n_rows > 0
 
     def warm_up(self) -> None:
-        """Run some prefill and decode steps before `start`: kernels get compiled, weights get into memory."""
+        """Run a few steps before `start`: kernels get compiled or loaded, for all numbers of rows at once, weights get
+        into memory, and backends that plan a shape of steps do so when they meet it for the second time."""
         if not self.generates:
             self.warm_up_embeddings()
         else:
-            prompt = (0,) * min(32, self.options.n_seq - 1)
             draft = SpeculativeParams(n_max=2, n_min=0, p_min=0.0)
-            for n_predict in range(4, 4 + min(2, self.options.n_running)):  # decode of two sequences, then of one
+            for n_predict in (2, 4)[: self.options.n_running]:  # two steps of two sequences, then two of one
                 request = GenerationRequest(
-                    prompt, n_predict=n_predict, ignore_eos=True, cache_prompt=False, speculative=draft
+                    (0,), n_predict=n_predict, ignore_eos=True, cache_prompt=False, speculative=draft
                 )
                 self.submit(request)
             self._finish_warming()
 
     def warm_up_embeddings(self) -> None:
         """The same for texts to embed."""
-        self.embed(EmbeddingRequest(((0,) * min(32, self.max_embedding_tokens - 1), (0,)), "cls"))
+        self.embed(EmbeddingRequest(((0,), (0,)), "cls"))
         self._finish_warming()
 
     def _finish_warming(self) -> None:

@@ -1,6 +1,5 @@
 """Files that ship with the package."""
 
-from importlib.resources import files
 from pathlib import Path
 
 TINY_CHAT = "tiny-chat.gguf"
@@ -8,7 +7,7 @@ TINY_CHAT = "tiny-chat.gguf"
 
 def tiny_chat_path() -> Path:
     """The tiny chat model, served when no model is named. Errors: FileNotFoundError when it was not installed."""
-    path = Path(str(files(__name__) / TINY_CHAT))
+    path = Path(__file__).with_name(TINY_CHAT)
     if not path.is_file():
         raise FileNotFoundError(2, "the model that ships with llamabox is missing from this installation", str(path))
     return path

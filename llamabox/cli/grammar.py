@@ -24,7 +24,8 @@ def grammar_of(options: Options) -> "Grammar | None":
         raise OptionError(f"{names}: found both, expected one grammar or schema")
 
     from llamabox.engine import Grammar
-    from llamabox.engine.constrain import GrammarError, check_grammar
+    from llamabox.engine.constrain import GrammarError
+    from llamabox.engine.constrain.accepting import check_grammar
 
     [dest] = given
     source = getattr(options, dest)

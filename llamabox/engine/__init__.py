@@ -1,6 +1,6 @@
 """The engine: tokens and sequences. `Engine.submit(GenerationRequest)` gives a `Generation`."""
 
-from llamabox.engine.constrain import Grammar, ThinkingBudget, Trigger, json_schema_lark
+from llamabox.engine.constrain import Grammar, ThinkingBudget, Trigger
 from llamabox.engine.embedding import Embedding
 from llamabox.engine.engine import Engine
 from llamabox.engine.generate import generate
@@ -56,7 +56,6 @@ __all__ = [
     "check_vocabulary",
     "effective_context",
     "generate",
-    "json_schema_lark",
     "read_state",
     "write_state",
 ]

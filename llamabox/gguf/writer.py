@@ -1,7 +1,6 @@
 """Writes GGUF files, version 3, of either byte order. A file appears whole under its name, or not at all."""
 
 import os
-import secrets
 import struct
 import sys
 from collections.abc import Callable
@@ -105,7 +104,7 @@ class GGUFWriter:
         progress: called with each tensor's name after it is written. Errors: GGUFError when the disk refuses (full, no
         such directory, no permission) or a tensor made later is not what was promised; nothing is left behind.
         """
-        part = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.part")
+        part = self.path.with_name(f".{self.path.name}.{os.urandom(4).hex()}.part")
         try:
             with open(part, "xb") as file:
                 self._write_to(file, progress)

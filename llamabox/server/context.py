@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import falcon
 
@@ -13,10 +13,12 @@ from llamabox.server.admission import Admission
 from llamabox.server.embedding import Embeddings
 from llamabox.server.endpoints import Endpoints
 from llamabox.server.errors import NotSupported, Unavailable
-from llamabox.server.metrics import Metrics
 from llamabox.server.requests import Defaults
 from llamabox.server.requests.pace import HEADER, tokens_per_second
 from llamabox.server.running import Running
+
+if TYPE_CHECKING:
+    from llamabox.server.metrics import Metrics
 
 OPEN, USUAL = Access(), Endpoints()
 
@@ -43,7 +45,7 @@ class Served:
 
 
 class ServerContext:
-    """Shared by all HTTP threads."""
+    """Shared by all HTTP threads.  metrics: None where nobody may read them"""
 
     def __init__(
         self,
@@ -54,9 +56,14 @@ class ServerContext:
     ):
         self.admission, self.defaults = admission, defaults
         self.access, self.endpoints = access, endpoints
-        self.metrics = Metrics(lambda: None if self.model is None else self.model.engine.status())
+        self.metrics = self._new_metrics() if endpoints.metrics else None
         self.started = int(time.time())
         self.model: Served | None = None
+
+    def _new_metrics(self) -> "Metrics":
+        from llamabox.server.metrics import Metrics
+
+        return Metrics(lambda: None if self.model is None else self.model.engine.status())
 
     def served(self) -> Served:
         """The model; Unavailable while it is being loaded."""

@@ -3,12 +3,15 @@
 import logging
 import time
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from llamabox.engine import FinishEvent, Generation, TextEvent
 from llamabox.engine.generation import Event
 from llamabox.server.admission import Admission
 from llamabox.server.errors import ClientGone, Unavailable
-from llamabox.server.metrics import Metrics
+
+if TYPE_CHECKING:
+    from llamabox.server.metrics import Metrics
 
 POLL_S = 0.25  # how often a silent client is looked at
 log = logging.getLogger(__name__)
@@ -22,7 +25,7 @@ class Running:
         generations: list[Generation],
         admission: Admission,
         gone: Callable[[], bool],
-        metrics: Metrics,
+        metrics: "Metrics | None",
         ping_s: int = -1,
     ):
         """ping_s: how often a stream of these says something where there is nothing to say; -1: never"""
@@ -47,10 +50,12 @@ class Running:
                     del waiting[choice]
                     if event.reason == "cancelled":  # not by us: the engine is being closed
                         raise Unavailable("the server is shutting down")
-                    self._metrics.finished(event)
+                    if self._metrics is not None:
+                        self._metrics.finished(event)
                 elif isinstance(event, TextEvent) and choice not in self._spoken:
                     self._spoken.add(choice)
-                    self._metrics.first_token(time.monotonic() - self._began)
+                    if self._metrics is not None:
+                        self._metrics.first_token(time.monotonic() - self._began)
                 if event is not None:
                     silent = False
                     yield choice, event

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from llamabox.chat.errors import SchemaError
 from llamabox.chat.formats.tools import Tool
-from llamabox.engine.constrain import GrammarError, json_schema_lark
+from llamabox.engine.constrain import GrammarError
 
 MAX_KEPT, MAX_KEPT_LENGTH = 256, 2**14  # schemas, and characters of one
 
@@ -15,7 +15,13 @@ MAX_KEPT, MAX_KEPT_LENGTH = 256, 2**14  # schemas, and characters of one
 @lru_cache(MAX_KEPT)
 def _kept(schema: str) -> str:
     """The expression of a schema; a client sends the same tools again and again."""
-    return json_schema_lark(json.loads(schema))
+    return _expression(json.loads(schema))
+
+
+def _expression(schema: dict) -> str:
+    from llamabox.engine.constrain.compiling import json_schema_lark
+
+    return json_schema_lark(schema)
 
 
 def quoted(text: str) -> str:
@@ -63,7 +69,7 @@ class Lark:
         """The JSON values that a schema allows. Raises SchemaError."""
         written = json.dumps(schema, ensure_ascii=False)
         try:
-            expression = _kept(written) if len(written) < MAX_KEPT_LENGTH else json_schema_lark(schema)
+            expression = _kept(written) if len(written) < MAX_KEPT_LENGTH else _expression(schema)
         except GrammarError as error:
             raise SchemaError(f"a JSON schema: {error}") from error
         return self.rule("json", expression)

@@ -1,12 +1,15 @@
 """Constraint: what the next token of one answer may be, of a grammar and a thinking budget together."""
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from llamabox.engine.constrain.mask import GrammarMask
 from llamabox.engine.constrain.thinking import ThinkingLimit
 from llamabox.engine.constrain.triggers import TriggerSearch
+
+if TYPE_CHECKING:
+    from llamabox.engine.constrain.mask import GrammarMask
 
 
 class Constraint:
@@ -21,7 +24,7 @@ class Constraint:
     def __init__(
         self,
         pieces: Sequence[bytes],
-        new_mask: Callable[[], GrammarMask] | None,
+        new_mask: "Callable[[], GrammarMask] | None",
         search: TriggerSearch | None,
         thinking: ThinkingLimit | None,
     ):

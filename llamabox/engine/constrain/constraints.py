@@ -4,19 +4,19 @@ import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import llguidance
-
-from llamabox.engine.constrain.compiling import grammar_lark
 from llamabox.engine.constrain.constraint import Constraint
 from llamabox.engine.constrain.grammar import Grammar, ThinkingBudget, Trigger
-from llamabox.engine.constrain.mask import GrammarMask
-from llamabox.engine.constrain.matching import build_matcher
 from llamabox.engine.constrain.nodes import GrammarError
 from llamabox.engine.constrain.thinking import ThinkingLimit
 from llamabox.engine.constrain.triggers import TriggerSearch
-from llamabox.engine.constrain.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    import llguidance
+
+    from llamabox.engine.constrain.mask import GrammarMask
+    from llamabox.engine.constrain.vocabulary import Vocabulary
 
 MAX_KEPT = 16  # compiled grammars
 MAX_TRIGGERS = 64
@@ -46,10 +46,16 @@ class Constraints:
         thinking = None if budget is None else ThinkingLimit(budget, self._ids(budget.message + budget.end))
         return Constraint(self._pieces(), new_mask, search, thinking)
 
-    def _new_mask(self, matcher: llguidance.LLMatcher) -> GrammarMask:
+    def _new_mask(self, matcher: "llguidance.LLMatcher") -> "GrammarMask":
+        from llamabox.engine.constrain.mask import GrammarMask
+
         return GrammarMask(matcher.deep_copy(), self._vocabulary)
 
-    def _build(self, kind: str, source: str) -> llguidance.LLMatcher:
+    def _build(self, kind: str, source: str) -> "llguidance.LLMatcher":
+        from llamabox.engine.constrain.compiling import grammar_lark
+        from llamabox.engine.constrain.matching import build_matcher
+        from llamabox.engine.constrain.vocabulary import Vocabulary
+
         with self._lock:
             if self._vocabulary is None:
                 t = self._tokenizer

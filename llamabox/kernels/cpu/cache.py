@@ -13,7 +13,7 @@ import shutil
 import stat
 import tempfile
 from functools import cache
-from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 
 from llamabox.kernels.cpu.features import FEATURES, target_cpu
@@ -70,8 +70,15 @@ def check_private(folder: Path) -> None:
 
 def _version() -> str:
     """Changes whenever cached kernels could be stale."""
-    compilers = [version(name) for name in ("numba", "llvmlite")]
-    digest = hashlib.sha256(f"{compilers} {FEATURES} {target_cpu()}".encode())
-    for path in sorted(Path(__file__).parent.rglob("*.py")):
+    digest = hashlib.sha256(f"{FEATURES} {target_cpu()}".encode())
+    for path in (_version_file("numba"), _version_file("llvmlite"), *sorted(Path(__file__).parent.rglob("*.py"))):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
+
+
+def _version_file(package: str) -> Path:
+    """Where a compiler's package has its version, found without importing it."""
+    spec = find_spec(package)
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError(f"No module named {package!r}", name=package)
+    return Path(spec.origin).with_name("_version.py")

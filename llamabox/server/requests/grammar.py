@@ -5,7 +5,7 @@ import re
 from typing import Any
 
 from llamabox.engine import Grammar, Trigger
-from llamabox.engine.constrain import GrammarError, check_schema
+from llamabox.engine.constrain import GrammarError
 from llamabox.server.errors import BadRequest
 from llamabox.server.schemas import SamplingFields
 
@@ -61,6 +61,8 @@ def _dict(value: Any, name: str) -> tuple[str, dict[str, Any]]:
 
 
 def _schema_grammar(name: str, schema: dict[str, Any], triggers: tuple[Trigger, ...]) -> Grammar:
+    from llamabox.engine.constrain.compiling import check_schema
+
     try:
         check_schema(schema)
     except GrammarError as error:

@@ -112,11 +112,12 @@ class MetricsText:
         self._context = context
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        require(self._context.endpoints.metrics, "/metrics", "--metrics")
+        metrics = self._context.metrics
+        require(metrics is not None, "/metrics", "--metrics")
         self._context.served()
         resp.content_type = "text/plain; version=0.0.4; charset=utf-8"
         resp.set_header("Process-Start-Time-Unix", str(self._context.started))
-        resp.data = self._context.metrics.text()
+        resp.data = metrics.text()
 
 
 def _caps(template: Any) -> dict[str, bool]:

@@ -6,7 +6,8 @@ import time
 import pytest
 
 from llamabox.engine import Grammar
-from llamabox.engine.constrain import GrammarError, check_grammar
+from llamabox.engine.constrain import GrammarError
+from llamabox.engine.constrain.accepting import check_grammar
 
 CHAIN = "\n".join(f"r{i} ::= r{i + 1}" for i in range(5000)) + '\nr5000 ::= "a"\nroot ::= r0'
 CIRCLE = "\n".join(f'r{i} ::= "x" r{i + 1} "y"' for i in range(2500)) + '\nr2500 ::= "a" root | "b"\nroot ::= r0'

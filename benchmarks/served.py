@@ -10,13 +10,16 @@ import sys
 import time
 from contextlib import contextmanager
 
+# As after an installation: pip compiles the sources to bytecode, and a later start does not compile them anew.
+INSTALLED = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+
 
 @contextmanager
 def served(model: str, *flags: str):
     """Start `python -m llamabox serve -m model flags` on a free port; yields a Server when /health says ok."""
     command = [sys.executable, "-m", "llamabox", "serve", "-m", model, "--port", "0", "-lv", "-1", *flags]
     started = time.monotonic()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=INSTALLED)
     try:
         line = process.stdout.readline()
         found = re.search(r"http://[^:]+:(\d+)", line)

@@ -1,4 +1,5 @@
-"""Block weights times 2 to 4 quantised rows (columns): integer.py's kernel, each unit of the weights unpacked once.
+"""Block weights times 2 to 4 quantised rows (columns): integer.py's kernel, each unit of the weights unpacked
+once: LLVM sees that add_unit does the same with it for every column.
 
 args: 0 weight, 1 bytes a weight row, 2 weight rows, 3 values a row, 4 quantised rows, 5 their number, 6 out,
       7 bytes an out row, 8 bias or 0, 9 weight rows a task
@@ -11,33 +12,23 @@ from numba import types
 from llamabox.kernels.cpu.layout import X_UNIT
 from llamabox.kernels.cpu.program import argument
 from llamabox.kernels.cpu.simd import (
-    fma,
     inline,
     load_f32,
-    load_f32x8,
     splat_f32x8,
     stack_512,
     store,
     sum_f32,
-    to_f32,
 )
-from llamabox.kernels.cpu.unit import OPENED, UNITS, spare_unit, whole_unit
+from llamabox.kernels.cpu.unit import OPENED, UNITS, add_unit, readable_unit
 
 
 @inline
-def _add_unit(fmt, acc, p, scales, x):
-    """acc plus the unit at p times that at x. LLVM unpacks the unit once for all columns: nothing is stored between."""
-    acc = fma(to_f32(fmt.sums(fmt, p, x)), scales * load_f32x8(x + 256), acc)
-    return fmt.add_minimum(fmt, acc, p, x)
-
-
-@inline
-def _unit(fmt, row, u, groups, spare, opened):
+def _unit(fmt, row, u, groups, end, memory):
     """Where the functions of a type read unit u of the weight row at `row`."""
     if 8 * u >= groups:
         return row
-    p = whole_unit(fmt, row + u * fmt.unit_bytes, groups - 8 * u, spare)
-    return fmt.opened(p, opened + (u & 1) * OPENED)
+    spare, opened = memory, memory + (u & 1) * OPENED
+    return fmt.opened(readable_unit(fmt, row + u * fmt.unit_bytes, groups - 8 * u, end, spare), opened)
 
 
 @inline
@@ -53,17 +44,17 @@ def two_rows(name: str) -> Callable:
     def multiply_two(args, task, thread):
         weight, row_bytes, rows = argument(args, 0), argument(args, 1), argument(args, 2)
         groups, out, out_bytes, bias = argument(args, 3) >> 5, argument(args, 6), argument(args, 7), argument(args, 8)
-        per_task, spare, opened = argument(args, 9), spare_unit(stack_512()), stack_512()
+        per_task, end, memory = argument(args, 9), weight + rows * row_bytes, stack_512()
         units = (groups + 7) >> 3
         for row in range(task * per_task, min(rows, (task + 1) * per_task)):
             a, b = splat_f32x8(0.0), splat_f32x8(0.0)
             base = weight + row * row_bytes
-            following = _unit(fmt, base, 0, groups, spare, opened)
+            following = _unit(fmt, base, 0, groups, end, memory)
             for u in range(units):
-                p, following = following, _unit(fmt, base, u + 1, groups, spare, opened)
-                x, scales = argument(args, 4) + u * X_UNIT, fmt.scales(p)
-                a = _add_unit(fmt, a, p, scales, x)
-                b = _add_unit(fmt, b, p, scales, x + units * X_UNIT)
+                p, following = following, _unit(fmt, base, u + 1, groups, end, memory)
+                x, left = argument(args, 4) + u * X_UNIT, groups - 8 * u
+                a = add_unit(fmt, a, p, x, left)
+                b = add_unit(fmt, b, p, x + units * X_UNIT, left)
             y, added = out + 4 * row, 0 if bias == 0 else bias + 4 * row
             _finish(a, y, added)
             _finish(b, y + out_bytes, added)
@@ -78,20 +69,20 @@ def four_rows(name: str) -> Callable:
     def multiply_four(args, task, thread):
         weight, row_bytes, rows = argument(args, 0), argument(args, 1), argument(args, 2)
         groups, out, out_bytes, bias = argument(args, 3) >> 5, argument(args, 6), argument(args, 7), argument(args, 8)
-        per_task, spare, opened = argument(args, 9), spare_unit(stack_512()), stack_512()
+        per_task, end, memory = argument(args, 9), weight + rows * row_bytes, stack_512()
         units, last = (groups + 7) >> 3, argument(args, 5) - 1
         x_bytes = units * X_UNIT
         for row in range(task * per_task, min(rows, (task + 1) * per_task)):
             a, b, c, d = splat_f32x8(0.0), splat_f32x8(0.0), splat_f32x8(0.0), splat_f32x8(0.0)
             base = weight + row * row_bytes
-            following = _unit(fmt, base, 0, groups, spare, opened)
+            following = _unit(fmt, base, 0, groups, end, memory)
             for u in range(units):
-                p, following = following, _unit(fmt, base, u + 1, groups, spare, opened)
-                x, scales = argument(args, 4) + u * X_UNIT, fmt.scales(p)
-                a = _add_unit(fmt, a, p, scales, x)
-                b = _add_unit(fmt, b, p, scales, x + x_bytes)
-                c = _add_unit(fmt, c, p, scales, x + 2 * x_bytes)
-                d = _add_unit(fmt, d, p, scales, x + last * x_bytes)
+                p, following = following, _unit(fmt, base, u + 1, groups, end, memory)
+                x, left = argument(args, 4) + u * X_UNIT, groups - 8 * u
+                a = add_unit(fmt, a, p, x, left)
+                b = add_unit(fmt, b, p, x + x_bytes, left)
+                c = add_unit(fmt, c, p, x + 2 * x_bytes, left)
+                d = add_unit(fmt, d, p, x + last * x_bytes, left)
             y, added = out + 4 * row, 0 if bias == 0 else bias + 4 * row
             _finish(a, y, added)
             _finish(b, y + out_bytes, added)

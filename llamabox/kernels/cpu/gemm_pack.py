@@ -14,7 +14,7 @@ from llamabox.kernels.cpu.simd import (
     store,
     transpose8,
 )
-from llamabox.kernels.cpu.unit import spare_unit, whole_unit
+from llamabox.kernels.cpu.unit import readable_unit
 
 # A function that kernels call: LLVM takes less time over several small ones than over one large one.
 called = njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
@@ -57,7 +57,7 @@ def _turn_planes(planes, tile, group_bytes, vectors):
 
 @called
 def _spread_row(fmt, p, row):
-    """The unit of a row at p, 32 bytes of each of its planes."""
+    """The unit of a row at p, 32 bytes of each of its planes. Of groups beyond the row's end it may be anything."""
     store(row, fmt.flip(fmt.integers(p, 0)))
     store(row + PLANE, fmt.flip(fmt.integers(p, 1)))
     store(row + 2 * PLANE, fmt.flip(fmt.integers(p, 2)))
@@ -75,13 +75,13 @@ def _spread_row(fmt, p, row):
 @called
 def unpack_tile(fmt, weight, row_bytes, rows, groups, tile, planes):
     """ROWS rows of `groups` groups into a tile; where there are fewer rows, the last one stands for the others too."""
-    spare, opened = spare_unit(stack_512()), stack_512()
+    end, spare, opened = weight + rows * row_bytes, stack_512(), stack_512()
     for u in range((groups + 7) >> 3):
         for row in range(ROWS):
             at = weight + min(row, rows - 1) * row_bytes + u * fmt.unit_bytes
             for line in range(0, fmt.unit_bytes, 64):
                 prefetch(at + fmt.unit_bytes + line)  # 16 rows later
-            p = fmt.opened(whole_unit(fmt, at, groups - 8 * u, spare), opened)
+            p = fmt.opened(readable_unit(fmt, at, groups - 8 * u, end, spare), opened)
             _spread_row(fmt, p, planes + 32 * row)
         _turn_planes(planes, tile + 8 * u * fmt.kind.stride, fmt.kind.stride, fmt.kind.vectors)
 

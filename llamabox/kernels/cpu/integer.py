@@ -14,8 +14,8 @@ from numba import types
 
 from llamabox.kernels.cpu.layout import X_UNIT
 from llamabox.kernels.cpu.program import argument
-from llamabox.kernels.cpu.simd import fma, load_f32, load_f32x8, splat_f32x8, stack_512, store, sum_f32, to_f32
-from llamabox.kernels.cpu.unit import OPENED, UNITS, spare_unit, whole_unit
+from llamabox.kernels.cpu.simd import load_f32, splat_f32x8, stack_512, store, sum_f32
+from llamabox.kernels.cpu.unit import OPENED, UNITS, add_unit, readable_unit
 
 
 def one_row(name: str) -> Callable:
@@ -26,23 +26,20 @@ def one_row(name: str) -> Callable:
     def multiply_row(args, task, thread):
         weight, row_bytes, rows = argument(args, 0), argument(args, 1), argument(args, 2)
         groups, x, out = argument(args, 3) >> 5, argument(args, 4), argument(args, 6)
-        bias, per_task, spare = argument(args, 8), argument(args, 9), spare_unit(stack_512())
-        units, opened = (groups + 7) >> 3, stack_512()
-        whole = groups >> 3
+        bias, per_task = argument(args, 8), argument(args, 9)
+        end, spare, opened = weight + rows * row_bytes, stack_512(), stack_512()
+        whole, rest = groups >> 3, groups & 7
         for row in range(task * per_task, min(rows, (task + 1) * per_task)):
-            base = weight + row * row_bytes
-            if groups & 7:
-                whole_unit(fmt, base + whole * unit_bytes, groups & 7, spare)
-            acc = splat_f32x8(0.0)
-            p = fmt.opened(base if whole > 0 else spare, opened)
-            for u in range(units):
-                following, y = p, x + u * X_UNIT
-                if u + 1 < units:  # opened ahead of its turn: what is stored takes a while to be read again
-                    unit = base + (u + 1) * unit_bytes if u + 1 < whole else spare
-                    following = fmt.opened(unit, opened + ((u + 1) & 1) * OPENED)
-                acc = fma(to_f32(fmt.sums(fmt, p, y)), fmt.scales(p) * load_f32x8(y + 256), acc)
-                acc = fmt.add_minimum(fmt, acc, p, y)
-                p = following
+            p, y, acc = weight + row * row_bytes, x, splat_f32x8(0.0)
+            unit = fmt.opened(p, opened)
+            for u in range(whole):
+                p, following = p + unit_bytes, p + unit_bytes
+                if u + 1 < whole:  # opened ahead of its turn: what is stored takes a while to be read again
+                    following = fmt.opened(p, opened + ((u + 1) & 1) * OPENED)
+                acc = add_unit(fmt, acc, unit, y, 8)
+                unit, y = following, y + X_UNIT
+            if rest > 0 and fmt.blocks > 1:
+                acc = add_unit(fmt, acc, readable_unit(fmt, p, rest, end, spare), y, rest)
             total = sum_f32(acc)
             if bias != 0:
                 total += load_f32(bias + 4 * row)

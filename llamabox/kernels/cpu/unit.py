@@ -12,6 +12,7 @@ from llamabox.kernels.cpu.simd import (
     fold_pairs,
     high_halves,
     inline,
+    keep_first,
     load_f32x8,
     load_i8x32,
     load_i16x16,
@@ -131,20 +132,20 @@ def second_of(pairs):
 
 
 @inline
-def _no_minimum(fmt, acc, p, x):
+def _no_minimum(fmt, acc, p, x, groups):
     return acc
 
 
 @inline
-def _minimum(fmt, acc, p, x):
+def _minimum(fmt, acc, p, x, groups):
     sums = sum_pairs(load_i16x16(x + 288), splat_i16x16(1))
-    return fma(to_f32(sums) * load_f32x8(x + 256), fmt.minimums(p), acc)
+    return fma(to_f32(sums) * load_f32x8(x + 256), keep_first(fmt.minimums(p), groups), acc)
 
 
 @inline
-def _subminimum(fmt, acc, p, x):
+def _subminimum(fmt, acc, p, x, groups):
     sums = sum_pairs(load_i16x16(x + 288), fmt.subminimums(p))
-    return fma(to_f32(sums) * load_f32x8(x + 256), fmt.minimums(p), acc)
+    return fma(to_f32(sums) * load_f32x8(x + 256), keep_first(fmt.minimums(p), groups), acc)
 
 
 @inline
@@ -166,7 +167,8 @@ class Unit(Described):
 
     def __init__(self, format: Format):
         flip = 128 if format.bits == 8 and FLIPPED else 0
-        self.name, self.unit_bytes, self.offset = format.name, format.unit_bytes, format.offset + flip
+        self.name, self.blocks, self.unit_bytes = format.name, 256 // format.type.block_size, format.unit_bytes
+        self.offset = format.offset + flip
         self.integers, self.flip = format.integers, _add_128 if flip else _as_they_are
         self.scales, self.minimums, self.subminimums = format.scales, format.minimums, format.subminimums
         self.half, self.pair = _half_signed if format.bits == 8 and not flip else _half, _pair_of(format.bits)
@@ -183,17 +185,23 @@ UNITS = {format.name: Unit(format) for format in FORMATS.values()}
 
 
 @inline
-def spare_unit(memory):
-    """512 bytes cleared for whole_unit; returns their address."""
-    for i in range(0, 512, 32):
-        store(memory + i, splat_i16x16(0))
-    return memory
+def add_unit(fmt, acc, p, x, groups):
+    """acc, an f32 lane a group, plus the products of the unit at p with that at x.
+
+    Of a unit that is not full, what stands beyond its `groups` may be anything: x has zeros there.
+    """
+    scales = keep_first(fmt.scales(p), groups)
+    acc = fma(to_f32(fmt.sums(fmt, p, x)), scales * load_f32x8(x + 256), acc)
+    return fmt.add_minimum(fmt, acc, p, x, groups)
 
 
 @inline
-def whole_unit(fmt, p, groups, spare):
-    """The unit at p; where a row ends before 8 groups, a copy in `spare`, whose zeros stand for the others."""
-    if groups >= 8:
+def readable_unit(fmt, p, groups, end, spare):
+    """p, if a whole unit can be read there before `end`, where the matrix ends; else a copy of so many groups.
+
+    spare  512 bytes for the copy
+    """
+    if p + fmt.unit_bytes <= end:
         return p
     length = (groups * fmt.unit_bytes) >> 3
     for i in range(0, length & ~7, 8):

@@ -116,6 +116,21 @@ low_halves, high_halves = _halves(0), _halves(1)  # the first, or the last, halv
 
 
 @intrinsic
+def keep_first(typing, a, n):
+    """The first n lanes, and zeros."""
+    if not isinstance(a, Vec):
+        return None
+
+    def code(context, builder, sig, args):
+        lanes = ir.VectorType(I32, a.lanes)
+        number = splat_to(builder, builder.trunc(args[1], I32), lanes)
+        kept = builder.icmp_signed("<", ir.Constant(lanes, list(range(a.lanes))), number)
+        return builder.select(kept, args[0], ir.Constant(a.llvm, None))
+
+    return signature(a, a, types.int64), code
+
+
+@intrinsic
 def transpose8(typing, a, b, c, d, e, f, g, h):
     """Eight i8x32, each 8 groups of 4 bytes -> eight: the i-th holds the i-th group of a, of b, ... of h."""
 

@@ -41,6 +41,17 @@ def test_rows_that_end_in_the_first_half_of_a_unit_give_the_same_bits_too(ops, t
     assert nmse(x.astype(np.float64) @ values_of(weight).T + bias, alone) <= 1e-4
 
 
+@pytest.mark.parametrize("rows", [1, 2, 4, 7])
+@pytest.mark.parametrize("type_name", [name for name in BLOCKS if GGMLType[name].block_size < 256])
+def test_what_follows_a_row_does_not_count(ops, type_name, rows):
+    """A row ends amid a unit, and the next one, read with it, is all ones: NaN as an f16 scale."""
+    weight, x = matrix(type_name, 6, 128), normal(3, rows, 128)
+    data = np.repeat(weight.data, 2, axis=0)
+    data[1::2] = 0xFF
+    mixed = Weight("w", weight.type, (12, 128), data)
+    np.testing.assert_array_equal(ops.linear(x, mixed)[:, ::2], ops.linear(x, weight))
+
+
 @pytest.mark.parametrize("type_name", BLOCKS)
 def test_integers_are_exact(ops, type_name):
     """Rows of integers up to 127 are quantised without loss, so products are f32-exact: every byte is read right."""

@@ -8,6 +8,8 @@ Kernels see a row as units of 8 groups of 32 values: 8 blocks of a 32-value type
 
 A description is a handful of functions of the unit's address p (formats_legacy.py, formats_k.py, ...):
     integers(p, j)  -> i8x32     the 32 integers of group j, in order
+    halves(p, j)    -> 2 i8x32   the first 16 integers of groups j and j + 4, and the last 16 of both; j < 4. A type
+                                 describes this or `integers`, whichever is less to do; the other follows
     scales(p)       -> f32x8     one a group
     minimums(p)     -> f32x8     one a group, for types that have them
     subscales(p)    -> i16x16    one for every 16 values, for types that have them
@@ -35,6 +37,25 @@ from llamabox.kernels.cpu import formats_iq as iq
 from llamabox.kernels.cpu import formats_k as k
 from llamabox.kernels.cpu import formats_legacy as legacy
 from llamabox.kernels.cpu import formats_ternary as ternary
+from llamabox.kernels.cpu.simd import high_halves, inline, low_halves
+
+
+def _halves_of(integers: Callable) -> Callable:
+    @inline
+    def halves(p, j):
+        a, b = integers(p, j), integers(p, j + 4)
+        return low_halves(a, b), high_halves(a, b)
+
+    return halves
+
+
+def _integers_of(halves: Callable) -> Callable:
+    @inline
+    def integers(p, j):
+        first, last = halves(p, j & 3)
+        return low_halves(first, last) if j < 4 else high_halves(first, last)
+
+    return integers
 
 
 @dataclass(frozen=True)
@@ -43,13 +64,20 @@ class Format:
 
     type: GGMLType
     bits: int
-    integers: Callable
+    integers: Callable | None
     scales: Callable
     minimums: Callable | None = None
     subscales: Callable | None = None
     subminimums: Callable | None = None
     offset: int = 0
     opened: Callable | None = None
+    halves: Callable | None = None
+
+    def __post_init__(self):
+        if self.halves is None:
+            object.__setattr__(self, "halves", _halves_of(self.integers))
+        if self.integers is None:
+            object.__setattr__(self, "integers", _integers_of(self.halves))
 
     @property
     def name(self) -> str:
@@ -71,11 +99,11 @@ FORMATS = {
         Format(GGMLType.Q8_1, 8, legacy.q8_1_integers, legacy.q8_1_scales),
         Format(GGMLType.Q4_0, 5, legacy.q4_0_integers, legacy.q4_0_scales, offset=8),
         Format(GGMLType.Q4_1, 5, legacy.q4_1_integers, legacy.q4_1_scales, legacy.q4_1_minimums),
-        Format(GGMLType.Q5_0, 5, legacy.q5_0_integers, legacy.q5_0_scales, offset=16),
-        Format(GGMLType.Q5_1, 5, legacy.q5_1_integers, legacy.q5_1_scales, legacy.q5_1_minimums),
+        Format(GGMLType.Q5_0, 5, None, legacy.q5_0_scales, offset=16, halves=legacy.q5_0_halves),
+        Format(GGMLType.Q5_1, 5, None, legacy.q5_1_scales, legacy.q5_1_minimums, halves=legacy.q5_1_halves),
         Format(GGMLType.Q2_K, 5, k.q2_k_integers, k.q2_k_scales, k.q2_k_minimums, k.q2_k_subscales, k.q2_k_subminimums),
         Format(GGMLType.Q3_K, 5, k.q3_k_integers, k.q3_k_scales, subscales=k.q3_k_subscales, offset=4),
-        Format(GGMLType.Q4_K, 5, k.q4_k_integers, k.q4_k_scales, k.q4_k_minimums),
+        Format(GGMLType.Q4_K, 5, None, k.q4_k_scales, k.q4_k_minimums, halves=k.q4_k_halves),
         Format(GGMLType.Q5_K, 5, k.q5_k_integers, k.q4_k_scales, k.q4_k_minimums),
         Format(GGMLType.Q6_K, 6, k.q6_k_integers, k.q6_k_scales, subscales=k.q6_k_subscales, offset=32),
         Format(GGMLType.Q8_K, 8, k.q8_k_integers, k.q8_k_scales),

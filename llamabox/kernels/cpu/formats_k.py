@@ -72,8 +72,10 @@ def q3_k_subscales(p):
 # Q4_K: 256 values in 144 bytes.  0-1: d, f16;  2-3: dmin, f16;  4-15: scales and minimums, 6 bits each;  16-143:
 # nibbles, groups 2i (low) and 2i + 1 (high) in bytes 32i .. 32i + 31;  value = d * scale * q - dmin * minimum
 @inline
-def q4_k_integers(p, j):
-    return (load_i8x32(p + 16 + (j >> 1) * 32) >> (4 * (j & 1))) & 15
+def q4_k_halves(p, j):
+    q = p + 16 + (j >> 1) * 32
+    first, last = join(load_i8x16(q), load_i8x16(q + 64)), join(load_i8x16(q + 16), load_i8x16(q + 80))
+    return (first >> (4 * (j & 1))) & 15, (last >> (4 * (j & 1))) & 15
 
 
 # The 12 bytes: a = scales 0-3, b = minimums 0-3, whose upper 2 bits hold those of 4-7; c = the nibbles of 4-7.

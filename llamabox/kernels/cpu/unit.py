@@ -10,7 +10,6 @@ from llamabox.kernels.cpu.simd import (
     dot_signed,
     fma,
     fold_pairs,
-    high_halves,
     inline,
     keep_first,
     load_f32x8,
@@ -18,7 +17,6 @@ from llamabox.kernels.cpu.simd import (
     load_i16x16,
     load_i64,
     load_u8,
-    low_halves,
     mul_pairs,
     splat_i16x16,
     splat_i32x8,
@@ -81,9 +79,9 @@ def _add_128(w):
 
 @inline
 def _halves(fmt, p, j):
-    """The integers of groups j and j + 4: the first halves of both, the last halves of both."""
-    a, b = fmt.flip(fmt.integers(p, j)), fmt.flip(fmt.integers(p, j + 4))
-    return low_halves(a, b), high_halves(a, b)
+    """The factors of groups j and j + 4: the first halves of both, the last halves of both."""
+    first, last = fmt.halves(p, j)
+    return fmt.flip(first), fmt.flip(last)
 
 
 @inline
@@ -169,7 +167,7 @@ class Unit(Described):
         flip = 128 if format.bits == 8 and FLIPPED else 0
         self.name, self.blocks, self.unit_bytes = format.name, 256 // format.type.block_size, format.unit_bytes
         self.offset = format.offset + flip
-        self.integers, self.flip = format.integers, _add_128 if flip else _as_they_are
+        self.halves, self.flip = format.halves, _add_128 if flip else _as_they_are
         self.scales, self.minimums, self.subminimums = format.scales, format.minimums, format.subminimums
         self.half, self.pair = _half_signed if format.bits == 8 and not flip else _half, _pair_of(format.bits)
         self.subscales, self.sums = format.subscales, _plain_sums if format.subscales is None else _scaled_sums

@@ -1,5 +1,8 @@
 """The cpu backend's products: the same bits whatever the batch and the threads; exact on what 8 bits can hold."""
 
+import ctypes
+import mmap
+import sys
 import threading
 
 import numpy as np
@@ -50,6 +53,24 @@ def test_what_follows_a_row_does_not_count(ops, type_name, rows):
     data[1::2] = 0xFF
     mixed = Weight("w", weight.type, (12, 128), data)
     np.testing.assert_array_equal(ops.linear(x, mixed)[:, ::2], ops.linear(x, weight))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="mprotect")
+@pytest.mark.parametrize("type_name", BLOCKS)
+def test_nothing_is_read_beyond_the_matrix(ops, type_name):
+    """It ends where a page begins that cannot be read: reading there would end this process."""
+    width = max(GGMLType[type_name].block_size, 96 if GGMLType[type_name].block_size == 32 else 0)
+    weight, page = matrix(type_name, 19, width), mmap.PAGESIZE
+    size = -(-weight.data.nbytes // page) * page
+    memory = mmap.mmap(-1, size + page)
+    start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+    assert ctypes.CDLL(None).mprotect(ctypes.c_void_p(start + size), page, 0) == 0
+    data = np.frombuffer(memory, np.uint8, weight.data.nbytes, size - weight.data.nbytes).reshape(weight.data.shape)
+    data[:] = weight.data
+    there = Weight("w", weight.type, weight.shape, data)
+    for rows in (1, 2, 4, 20):
+        x = normal(3, rows, width)
+        np.testing.assert_array_equal(ops.linear(x, there), ops.linear(x, weight))
 
 
 @pytest.mark.parametrize("type_name", BLOCKS)

@@ -16,8 +16,8 @@ A description is a handful of functions of the unit's address p (formats_legacy.
     subminimums(p)  -> i16x16    one for every 16 values, for types that have them (and then subscales and minimums too)
     opened(p, m)    -> address   for types whose codes are spread over the unit: puts it in order in 256 bytes at m; the
                                  other functions are then given the address that it returns
-Units are always whole: at the end of a row, what follows is read with it and does not count (unit.py). A unit's length in bytes
-may be odd, and a block may hold more groups than one: 2 (64 values), 4 (128), 8 (256).
+Units are always whole: at the end of a row, what follows is read with it and does not count (unit.py). A unit's length
+in bytes may be odd, and a block may hold more groups than one: 2 (64 values), 4 (128), 8 (256).
 How wide the integers are decides how many products fit 16 bits, two of them added side by side, times |x| <= 127:
     bits 5   unsigned, at most 31: four products are added before widening   2 * 4 * 31 * 127 = 31496
     bits 6   unsigned, at most 63: two                                       2 * 2 * 63 * 127 = 32004

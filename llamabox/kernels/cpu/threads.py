@@ -18,7 +18,7 @@ class Helpers:
     """The threads of a kind beside the caller, which is thread 0. They run tasks while the caller is in `run`, spin and
     nap between programs, then sleep.
 
-    state  address of what they share with the caller (program.py)
+    state  address of what they share with the caller (layout.py)
     """
 
     def __init__(self, kind: Threads):

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-TINY_CHAT = "tiny-chat.gguf"
+FOLDER, TINY_CHAT = Path(__file__).parent, "tiny-chat.gguf"
 
 
 def tiny_chat_path() -> Path:
     """The tiny chat model, served when no model is named. Errors: FileNotFoundError when it was not installed."""
-    path = Path(__file__).with_name(TINY_CHAT)
+    path = FOLDER / TINY_CHAT
     if not path.is_file():
         raise FileNotFoundError(2, "the model that ships with llamabox is missing from this installation", str(path))
     return path

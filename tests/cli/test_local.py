@@ -65,7 +65,7 @@ def test_the_model_is_the_one_named_or_the_shipped_one(files):
 
 
 def test_without_m_the_path_is_that_of_the_shipped_model(monkeypatch, tmp_path):
-    monkeypatch.setattr("llamabox.assets.files", lambda package: tmp_path)
+    monkeypatch.setattr("llamabox.assets.FOLDER", tmp_path)
     with pytest.raises(FileNotFoundError, match="missing from this installation"):
         model_path(options())
     (tmp_path / "tiny-chat.gguf").touch()

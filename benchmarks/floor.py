@@ -19,16 +19,14 @@ import time
 from pathlib import Path
 
 import numpy as np
-from kernels import read
+from plain_read import Reader
 
 import llamabox
 from llamabox.gguf import open_gguf
 from llamabox.kernels import Rows, make_step
-from llamabox.kernels.cpu.runner import Job, Program, Runner, address
+from llamabox.kernels.cpu.runner import Runner
 from llamabox.kernels.host import cpu_name
 from llamabox.kernels.placement import Threads
-
-PIECE = 1 << 20  # bytes a task
 
 
 def weights_of(path: str) -> list[np.ndarray]:
@@ -36,26 +34,6 @@ def weights_of(path: str) -> list[np.ndarray]:
     tensors = open_gguf(path).tensors
     tied = "output.weight" not in tensors
     return [t.data for name, t in tensors.items() if len(t.shape) > 1 and (tied or name != "token_embd.weight")]
-
-
-class Reader:
-    """Reads matrices as fast as memory gives them: of each, whole multiples of 256 bytes in equal pieces."""
-
-    def __init__(self, weights: list[np.ndarray], threads: int):
-        self._sums = np.empty(max(-(-data.nbytes // PIECE) for data in weights), np.int32)
-        jobs, self._bytes, self._weights = [], 0, weights
-        for data in weights:
-            tasks = -(-data.nbytes // PIECE)
-            size = data.nbytes // tasks // 256 * 256
-            jobs.append(Job(read.address, tasks, (address(data), size, address(self._sums))))
-            self._bytes += tasks * size
-        self._runner, self._program = Runner(Threads(threads)), Program(jobs)
-
-    def speed(self) -> float:
-        """GB/s of one pass."""
-        start = time.perf_counter()
-        self._runner.run(self._program, [])
-        return self._bytes / (time.perf_counter() - start) / 1e9
 
 
 class Decoder:
@@ -85,7 +63,7 @@ def llama_bench(directory: str, path: str, threads: int, tokens: int) -> float:
 def measure(path: str, how: argparse.Namespace) -> dict:
     """All rounds of a file, and medians of the shares."""
     weights = weights_of(path)
-    reader, decoder = Reader(weights, how.threads), Decoder(path, how.threads, how.tokens)
+    reader, decoder = Reader(Runner(Threads(how.threads)), weights), Decoder(path, how.threads, how.tokens)
     gigabytes = sum(data.nbytes for data in weights) / 1e9
     reader.speed(), decoder.speed()
     rounds = []

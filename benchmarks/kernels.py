@@ -15,30 +15,17 @@ import time
 from pathlib import Path
 
 import numpy as np
+from plain_read import Reader
 
 from llamabox.gguf import GGMLType, quantize
-from llamabox.kernels.cpu import machine_code
 from llamabox.kernels.cpu.features import FEATURES
 from llamabox.kernels.cpu.products import FLOATS, prepare, product_job, quantise_job
-from llamabox.kernels.cpu.program import argument
-from llamabox.kernels.cpu.runner import Job, Program, Runner, address
-from llamabox.kernels.cpu.simd import load_i32x16, splat_i32x16, store, sum_i32
+from llamabox.kernels.cpu.runner import Program, Runner, address
 from llamabox.kernels.cpu.unit import UNITS
 from llamabox.kernels.placement import Threads
 from llamabox.kernels.weight import Weight
 
 WIDTH, TILE_ROWS = 2048, 256
-
-
-def read(args, task, thread):
-    """args: 0 memory, 1 bytes a task (a multiple of 256), 2 out: a sum of each task's bytes"""
-    size = argument(args, 1)
-    p = argument(args, 0) + task * size
-    a, b, c, d = splat_i32x16(0), splat_i32x16(0), splat_i32x16(0), splat_i32x16(0)
-    for k in range(0, size, 256):
-        a, b = a ^ load_i32x16(p + k), b ^ load_i32x16(p + k + 64)
-        c, d = c ^ load_i32x16(p + k + 128), d ^ load_i32x16(p + k + 192)
-    store(argument(args, 2) + 4 * task, sum_i32((a ^ b) ^ (c ^ d)))
 
 
 def weight_of(name: str, size: int) -> Weight:
@@ -63,11 +50,8 @@ def seconds(runner: Runner, program: Program, repeat: int) -> float:
 
 def measure_read(runner: Runner, data: np.ndarray, repeat: int) -> float:
     """GB/s of a plain read."""
-    size = 1 << 20
-    tasks, out = data.nbytes // size, np.empty(data.nbytes // size, np.int32)
-    place = machine_code.load("benchmark read", "void(int64, int64, int64)", lambda: read)
-    program = Program([Job(place, tasks, (address(data), size, address(out)))])
-    return tasks * size / seconds(runner, program, repeat) / 1e9
+    reader = Reader(runner, [data])
+    return statistics.median(reader.speed() for _ in range(repeat + 1))
 
 
 def measure_product(runner: Runner, weight: Weight, rows: int, repeat: int) -> float:

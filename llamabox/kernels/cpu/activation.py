@@ -3,7 +3,7 @@
 import numpy as np
 from numba import types
 
-from llamabox.kernels.cpu.layout import X_PAIRS, X_UNIT
+from llamabox.kernels.cpu.layout import X_PAIRS, X_SUMS, X_UNIT
 from llamabox.kernels.cpu.program import argument
 from llamabox.kernels.cpu.simd import (
     bits_of,
@@ -40,6 +40,7 @@ def _store_group(x, j, scale, sum_a, sum_b):
     store(x + 256 + 4 * j, types.float32(scale))
     store(x + 288 + 4 * j, types.int16(sum_a))
     store(x + 290 + 4 * j, types.int16(sum_b))
+    store(x + X_SUMS + 4 * j, types.float32(types.float32(sum_a + sum_b) * scale))
 
 
 @inline

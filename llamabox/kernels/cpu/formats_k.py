@@ -2,7 +2,7 @@
 
 from numba import types
 
-from llamabox.kernels.cpu.halves import load_f16
+from llamabox.kernels.cpu.halves import load_f16, load_two_f16
 from llamabox.kernels.cpu.simd import (
     bytes_of_i64,
     inline,
@@ -83,14 +83,14 @@ def q4_k_halves(p, j):
 def q4_k_scales(p):
     a, c = types.uint64(load_u32(p + 4)), types.uint64(load_u32(p + 12))
     high = (c & 0x0F0F0F0F) | ((a >> 2) & 0x30303030)
-    return to_f32(unsigned_i32x8(bytes_of_i64((a & 0x3F3F3F3F) | (high << 32)))) * load_f16(p)
+    return to_f32(unsigned_i32x8(bytes_of_i64((a & 0x3F3F3F3F) | (high << 32)))) * load_two_f16(p)[0]
 
 
 @inline
 def q4_k_minimums(p):
     b, c = types.uint64(load_u32(p + 8)), types.uint64(load_u32(p + 12))
     high = ((c >> 4) & 0x0F0F0F0F) | ((b >> 2) & 0x30303030)
-    return to_f32(unsigned_i32x8(bytes_of_i64((b & 0x3F3F3F3F) | (high << 32)))) * -load_f16(p + 2)
+    return to_f32(unsigned_i32x8(bytes_of_i64((b & 0x3F3F3F3F) | (high << 32)))) * -load_two_f16(p)[1]
 
 
 # Q5_K: 256 values in 176 bytes.  0-15: as Q4_K;  16-47: fifth bits, bit j of byte i for value i of group j;

@@ -40,6 +40,21 @@ def _half_loader(result, bits):
 
 
 load_f16 = _half_loader(types.float32, I16)  # an f16 in memory, as f32
+
+
+@intrinsic
+def load_two_f16(typing, address):
+    """Two f16 in memory, as a tuple of f32."""
+
+    def code(context, builder, sig, args):
+        value = builder.load(pointer(builder, args[0], ir.VectorType(I16, 2)))
+        value.align = 1
+        both = half_to_float(builder, value, True)
+        return context.make_tuple(builder, sig.return_type, [builder.extract_element(both, I32(i)) for i in (0, 1)])
+
+    return signature(types.UniTuple(types.float32, 2), types.intp), code
+
+
 load_f16x8 = _half_loader(f32x8, ir.VectorType(I16, 8))
 
 

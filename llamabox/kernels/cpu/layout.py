@@ -16,4 +16,5 @@ TICKET, DONE, PHASE, STOP, STATE_BYTES = 0, 64, 128, 192, 256
 #     256-287  scales, f32 a group
 #     288-319  sums of integers, i16 for 16 values
 #     320-575  the integers again, by pairs of groups j and j + 4: the first 16 values of both, the last 16 of both
-X_UNIT, X_PAIRS = 576, 320
+#     576-607  sums of integers times the scale, f32 a group
+X_UNIT, X_PAIRS, X_SUMS = 608, 320, 576

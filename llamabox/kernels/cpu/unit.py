@@ -3,7 +3,7 @@
 from llamabox.kernels.cpu.described import Described
 from llamabox.kernels.cpu.features import FEATURES
 from llamabox.kernels.cpu.formats import FORMATS, Format
-from llamabox.kernels.cpu.layout import X_PAIRS
+from llamabox.kernels.cpu.layout import X_PAIRS, X_SUMS
 from llamabox.kernels.cpu.simd import (
     alternate_i16x16,
     dot,
@@ -136,8 +136,7 @@ def _no_minimum(fmt, acc, p, x, groups):
 
 @inline
 def _minimum(fmt, acc, p, x, groups):
-    sums = sum_pairs(load_i16x16(x + 288), splat_i16x16(1))
-    return fma(to_f32(sums) * load_f32x8(x + 256), keep_first(fmt.minimums(p), groups), acc)
+    return fma(load_f32x8(x + X_SUMS), keep_first(fmt.minimums(p), groups), acc)
 
 
 @inline

@@ -6,8 +6,10 @@ rows quantised to 8 bits, 32 values a scale; F32, F16 and BF16 by f32 rows. NumP
 Threads are the backend's own (cpu/threads.py); ops may be called from any thread.
 """
 
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
 from typing import Any
+from weakref import WeakKeyDictionary, ref
 
 import numpy as np
 
@@ -18,6 +20,7 @@ from llamabox.kernels.cpu.arithmetic_jobs import as_rows, combine_job
 from llamabox.kernels.cpu.attending import How, Parts, Shape, attend_phases
 from llamabox.kernels.cpu.elementwise_jobs import ACTIVATIONS, activate_job, layer_norm_job, rms_norm_job, rope_job
 from llamabox.kernels.cpu.features import FEATURES
+from llamabox.kernels.cpu.kept import forget
 from llamabox.kernels.cpu.plan import Plans
 from llamabox.kernels.cpu.products import CpuWeight, prepare, product_job, product_phases, quantise_job
 from llamabox.kernels.cpu.runner import Job, Program, Runner, address, slot
@@ -47,8 +50,8 @@ class CpuOps(Ops):
         super().__init__(threads, batch)
         self._runner = Runner(*self._threads)
         self._plans = Plans(self._runner)
-        self._programs: dict[tuple, tuple] = {}
-        self._cut: tuple[Step, dict[tuple, Parts]] | None = None
+        self._programs: OrderedDict[tuple, tuple] = OrderedDict()
+        self._cuts: WeakKeyDictionary[Step, dict[tuple, Parts]] = WeakKeyDictionary()
 
     @property
     def threads(self) -> int:
@@ -94,13 +97,13 @@ class CpuOps(Ops):
         rows = x.size // width
         outs = [np.empty((*shape, w.shape[0]), F32) for w in weights]
         if rows > 0:
+            biases = [_checked_bias(b, w) for b, w in zip(biases, weights, strict=True)]
             key = (rows, *map(id, weights), *map(id, biases))
             program = self._programs.get(key)
             if program is None:
-                biases = [_checked_bias(b, w) for b, w in zip(biases, weights, strict=True)]
                 slots = [slot(i + 1) for i in range(len(weights))]
                 phases = product_phases(self._runner, weights, biases, slot(0), rows, slots)
-                program = self._keep(key, rows, phases, weights, biases)
+                program = self._keep(key, rows, phases, [*weights, *biases])
             long = x.size * sum(y.shape[-1] for y in outs) > LONG
             self._runner.run(program[0], [address(x), *map(address, outs)], long)
         return outs
@@ -123,14 +126,18 @@ class CpuOps(Ops):
         self._runner.run(program[0], [address(x), address(y)], x.size * 2 * gate.shape[0] > LONG)
         return y
 
-    def _keep(self, key: tuple, rows: int, phases: list[list[Job]], *used: Any) -> tuple:
-        """A program, kept for the next time with what its key and jobs refer to, where rows are few: (Program, ...)."""
-        made = (Program(*phases), *used)
+    def _keep(self, key: tuple, rows: int, phases: list[list[Job]], named: Iterable = (), *made: Any) -> tuple:
+        """A program, kept for the next time where rows are few: (Program, ...).
+
+        named  whose ids are in the key: it goes with the first of them. Its jobs refer to nothing else but
+        made   which is kept with it
+        """
+        program = (Program(*phases), *made, [ref(x, forget(self._programs, key)) for x in named if x is not None])
         if rows <= FEW_ROWS:
             if len(self._programs) >= PROGRAMS:
                 self._programs.clear()
-            self._programs[key] = made
-        return made
+            self._programs[key] = program
+        return program
 
     def _linear_in_steps(self, x: Any, weight: CpuWeight, bias: Any) -> np.ndarray:
         """linear of a weight that may have a factor: product, factor, bias."""
@@ -187,15 +194,14 @@ class CpuOps(Ops):
         _check_norm("rms_norm", x, weight)
         if x.shape[-1] % 8 != 0 or x.size == 0:
             return super().rms_norm(x, weight, eps)
-        x = _f32(x)
+        x, weight = _f32(x), None if weight is None else _f32(weight)
         y = np.empty_like(x)
         key = ("rms_norm", x.shape, id(weight), eps)
         program = self._programs.get(key)
         if program is None:
-            scale = None if weight is None else _f32(weight)
-            width, place = x.shape[-1], 0 if scale is None else address(scale)
+            width, place = x.shape[-1], 0 if weight is None else address(weight)
             job = rms_norm_job(slot(0), width, x.size // width, slot(1), place, eps)
-            program = self._keep(key, x.size // width, [[job]], weight, scale)
+            program = self._keep(key, x.size // width, [[job]], [weight])
         self._runner.run(program[0], [address(x), address(y)])
         return y
 
@@ -280,19 +286,17 @@ class CpuOps(Ops):
         program = self._programs.get(key)
         if program is None:
             phases, slopes = attend_phases(self._runner, q.shape[0], shape, step.kv, layer, how)
-            program = self._keep(key, q.shape[0], phases, slopes)
+            program = self._keep(key, q.shape[0], phases, (), slopes)
         values = [address(a) for a in (q, k, v, out, *pools)]
         self._runner.run(program[0], values + parts.values, q.size * parts.longest > LONG)
         return out
 
     def _parts_of(self, step: Step, shape: Shape, how: How) -> Parts:
-        """How a step is cut, which many of its layers have in common; kept for as long as the step is at hand."""
-        if self._cut is None or self._cut[0] is not step:
-            self._cut = (step, {})
-        key = (shape, how.window, how.ahead)
-        parts = self._cut[1].get(key)
+        """How a step is cut, which many of its layers have in common; kept for as long as the step lives."""
+        cuts, key = self._cuts.setdefault(step, {}), (shape, how.window, how.ahead)
+        parts = cuts.get(key)
         if parts is None:
-            parts = self._cut[1][key] = Parts(self._runner, step, shape, how)
+            parts = cuts[key] = Parts(self._runner, step, shape, how)
         return parts
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import llamabox
-from llamabox.kernels import BLOCK, KVCache, Rows, make_step
+from llamabox.kernels import BLOCK, KVCache, Rows, Weight, make_step
 from llamabox.kernels.cpu import plan as plans
 
 
@@ -202,3 +202,41 @@ def test_plans_are_bounded_and_go_with_their_model(open_case, monkeypatch):
     del loaded, twins
     gc.collect()
     assert not ops._plans._kept and plan() is None
+
+
+@pytest.mark.parametrize("name", ["llama", "bert", "llama-moe"])
+def test_a_model_goes_at_once_though_its_backend_stays_and_that_with_its_threads(open_case, name, compiled):
+    """No cycle holds them: whoever puts off Python's search for cycles waits for none of this memory."""
+
+    def used(loaded):
+        """Weak references to what was used: op by op, and compiled."""
+        twins = Twins(loaded)
+        for rows in (1, 2, 40):
+            for _ in range(3):
+                if loaded.is_encoder:
+                    twins.step([5] * rows, [Rows(0, rows, (), "all")])
+                else:
+                    twins.step([5] * rows, [Rows(0, rows, (0, 1), "last")])
+        spaces = [loaded.weights, *loaded.weights.layers]
+        weights = [w for space in spaces for w in vars(space).values() if isinstance(w, Weight | np.ndarray)]
+        bytes = [w.data for w in weights if isinstance(w, Weight)]
+        caches = [cache for cache in twins.caches if cache is not None]
+        return [weakref.ref(x) for x in (*weights, *bytes, *caches)]
+
+    gc.collect()
+    gc.disable()
+    try:
+        others = set(threading.enumerate())
+        loaded = load(open_case, name)
+        gone, ops = used(loaded), loaded.ops
+        helpers = set(threading.enumerate()) - others
+        del loaded
+        assert compiled.count >= 4 and all(x() is None for x in gone)
+        runner = weakref.ref(ops._runner)
+        del ops
+        assert runner() is None and len(helpers) == 1
+        for thread in helpers:
+            thread.join(30)
+            assert not thread.is_alive()
+    finally:
+        gc.enable()

@@ -36,8 +36,8 @@ def multiply(plan: Lowering, x: Value, weights: Sequence[Any], biases: Sequence[
 
 def _product(plan: Lowering, w: CpuWeight, source: View, rows: int, bias: Any, out: View) -> None:
     place = 0 if bias is None else plan.constant(np.ascontiguousarray(bias, F32))
-    size = 4 * w.shape[0]
-    plan.schedule.job(lambda at: product_job(plan.runner, w, at(source), rows, at(out), size, place), [source], [out])
+    size, runner = 4 * w.shape[0], plan.runner
+    plan.schedule.job(lambda at: product_job(runner, w, at(source), rows, at(out), size, place), [source], [out])
 
 
 def linear(plan: Lowering, node: Node) -> bool:

@@ -41,10 +41,8 @@ def take_rows(plan: Lowering, node: Node) -> bool:
         plan.views[y.id] = source
         return True
     out, count = plan.made(y), len(source.likeness)
-    row_bytes = source.likeness.nbytes // count
-    plan.schedule.job(
-        lambda at: take_rows_job(at(source), row_bytes, plan.rows_slot, y.shape[0], at(out)), [source], [out]
-    )
+    row_bytes, wanted = source.likeness.nbytes // count, plan.rows_slot
+    plan.schedule.job(lambda at: take_rows_job(at(source), row_bytes, wanted, y.shape[0], at(out)), [source], [out])
     return True
 
 

@@ -33,6 +33,7 @@ class Lowering:
     multiplications  in all products
 
     Slots: the outputs; which rows are wanted; Parts.values of each kind; the pools of keys and values of each layer.
+    No job refers to the Lowering, so that it goes, and its step with a cache, as soon as the jobs are packed.
     """
 
     def __init__(self, graph: Graph, ops: Any, runner: Runner, step: Step):

@@ -15,6 +15,7 @@ from weakref import ReferenceType, ref
 import numpy as np
 
 from llamabox.kernels.cpu.attending import Parts
+from llamabox.kernels.cpu.kept import forget
 from llamabox.kernels.cpu.lowered_products import LOWERED_PRODUCTS
 from llamabox.kernels.cpu.lowered_rows import LOWERED_ROWS
 from llamabox.kernels.cpu.lowering import Lowering
@@ -78,18 +79,18 @@ class Plan:
 
     def _call(self, ops: Any, node: Node, step: Step) -> None:
         """An op on the host, on the values that the programs have made, and for those that come."""
-
-        def resolve(x: Any) -> Any:
-            if isinstance(x, Value):
-                return self._arrays[x.id]
-            if isinstance(x, tuple):
-                return tuple(map(resolve, x))
-            return step if x is STEP else x
-
         call = OPERATORS.get(node.op) or getattr(ops, node.op)
-        made = call(*map(resolve, node.args), **node.kwargs)
+        made = call(*self._resolved(node.args, step), **node.kwargs)
         for value, x in zip(node.results, made if node.op in SEVERAL else (made,), strict=True):
             np.copyto(self._arrays[value.id], x)
+
+    def _resolved(self, x: Any, step: Step) -> Any:
+        """An argument with arrays for values."""
+        if isinstance(x, Value):
+            return self._arrays[x.id]
+        if isinstance(x, tuple):
+            return tuple(self._resolved(item, step) for item in x)
+        return step if x is STEP else x
 
 
 class Plans:
@@ -99,7 +100,7 @@ class Plans:
     """
 
     def __init__(self, runner: Runner):
-        self._runner, self._lock = runner, threading.RLock()
+        self._runner, self._lock = runner, threading.Lock()
         self._kept: OrderedDict[tuple, Entry] = OrderedDict()
 
     def run(self, ops: Any, function: Callable, weights: Any, config: Any, tokens: Any, step: Step) -> Any:
@@ -109,8 +110,7 @@ class Plans:
         with self._lock:
             entry = self._kept.get(key)
             if entry is None:
-                gone = ref(weights, lambda _, key=key: self._drop(key))
-                self._kept[key] = Entry(gone, config)
+                self._kept[key] = Entry(ref(weights, forget(self._kept, key)), config)
                 if len(self._kept) > PLANS:
                     self._kept.popitem(last=False)
             else:
@@ -129,10 +129,6 @@ class Plans:
             entry.refused = True
             return
         entry.plan = Plan(ops, self._runner, graph, step)
-
-    def _drop(self, key: tuple) -> None:
-        with self._lock:
-            self._kept.pop(key, None)
 
 
 @dataclass(eq=False)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -69,7 +70,7 @@ class PlacedOps(Ops):
         self.sites = {name: Site(name, backends[name]) for name in plan.devices}
         self.host = self.sites[plan.host]
         self.here = self.host  # the device of the layer that a pass has come to
-        self._step: tuple[Step, dict[str, Step]] | None = None  # the last step, as each device sees it
+        self._steps: WeakKeyDictionary[Step, dict[str, Step]] = WeakKeyDictionary()  # as each device sees them
 
     def begin(self, rows: int) -> Threads:
         self.here = self.host
@@ -249,9 +250,7 @@ class PlacedOps(Ops):
 
     def _step_of(self, step: Step, site: Site) -> Step:
         """The step with the cache of one device; backends keep what they derive from a step with that step."""
-        if self._step is None or self._step[0] is not step:
-            self._step = (step, {})
-        steps = self._step[1]
+        steps = self._steps.setdefault(step, {})
         if site.name not in steps:
             steps[site.name] = replace(step, kv=step.kv.caches[site.name])
         return steps[site.name]

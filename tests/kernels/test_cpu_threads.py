@@ -1,5 +1,6 @@
 """Threads: how many, and how long they look for work."""
 
+import threading
 import time
 from types import SimpleNamespace
 
@@ -39,6 +40,38 @@ def test_the_level_of_polling_is_how_often_a_thread_looks(monkeypatch):
         assert set(asked) == {600 * poll}
         del kept
         asked.clear()
+
+
+def test_nobody_waits_for_the_threads_of_what_is_dropped(monkeypatch):
+    """Python may find it unused where a lock is held that a thread takes as it ends, or in one of the threads."""
+    leave = threading.Event()
+    monkeypatch.setattr(helpers, "HELP", SimpleNamespace(callable=lambda nogil: lambda *args: leave.wait(20)))
+    others = set(threading.enumerate())
+    kept = helpers.Helpers(Threads(3))
+    mine = set(threading.enumerate()) - others
+    began = time.monotonic()
+    del kept
+    waited = time.monotonic() - began
+    leave.set()
+    _join(mine)
+    assert len(mine) == 2 and waited < 15
+
+
+def test_threads_that_sleep_end_too(monkeypatch):
+    monkeypatch.setattr(helpers, "HELP", SimpleNamespace(callable=lambda nogil: lambda *args: None))
+    others = set(threading.enumerate())
+    kept = helpers.Helpers(Threads(4))
+    mine = set(threading.enumerate()) - others
+    while len(kept._asleep) < 3:
+        time.sleep(0.001)
+    del kept
+    _join(mine)
+
+
+def _join(threads):
+    for thread in threads:
+        thread.join(30)
+        assert not thread.is_alive()
 
 
 def test_polling_costs_processor_time_that_no_polling_saves():

@@ -50,19 +50,19 @@ def test_weights_and_caches_go_though_their_backend_stays():
     cache = KVCache([HEADS], 2)
     step = make_step([Rows(0, 1, (1,))], cache)
 
-    def use():
+    def use(q, k, bias, scale, step):
         ops.linear(x, q, bias)
         ops.linear_many(x, [q, k])
         ops.ffn_gated(x, q, k)
         ops.rms_norm(x, scale, 1e-6)
         ops.attend(rows(6, 1, 4, 32), rows(7, 1, 2, 32), rows(8, 1, 2, 32), step, 0, scale=0.3, alibi=8.0)
 
-    use()
+    use(q, k, bias, scale, step)
     named, kept = [q.data, k.data, scale, bias, cache, step], len(ops._programs)
-    use()
+    use(q, k, bias, scale, step)
     assert len(ops._programs) == kept, "programs are made once"
     gone = [weakref.ref(thing) for thing in named]
-    del q, k, scale, bias, cache, step, named, use
+    del q, k, scale, bias, cache, step, named
     gc.collect()
     assert all(thing() is None for thing in gone)
     assert [key[0] for key in ops._programs] == ["attend"], "which names no weight"

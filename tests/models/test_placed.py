@@ -1,6 +1,8 @@
 """Models whose layers are on several devices give the bits of one device, and hidden states cross only at borders."""
 
+import gc
 import sys
+import weakref
 from pathlib import Path
 
 import logits
@@ -123,6 +125,20 @@ def test_keys_and_values_live_where_their_layer_is(open_case):
         cache.copy_block(4, 5)
         one.copy_block(4, 5)
         np.testing.assert_array_equal(model.ops.to_numpy(cache.v[-1]), one.v[-1])
+
+
+def test_a_cache_goes_at_once_though_its_model_stays(open_case):
+    model, _ = placed(open_case("llama").path, Placement(tensor_split=(1, 2)))
+    gc.collect()
+    gc.disable()
+    try:
+        _, cache = passes(model)
+        caches = [weakref.ref(x) for x in (cache, *cache.caches.values())]
+        assert len(caches) == 3
+        del cache
+        assert all(x() is None for x in caches)
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("name", ["llama", "gemma3-q4-0", "llama-rope-freqs"])

@@ -27,12 +27,10 @@ class Helpers:
         self.state = (self._memory.ctypes.data + 63) & ~63
         self._asleep: list[threading.Lock] = []  # the locks of helpers that wait to be woken
         run = HELP.callable(nogil=True) if kind.number > 1 else None
-        threads = []
+        self._finalizer = weakref.finalize(self, _stop, self._memory, self.state, self._asleep)
         for thread in range(1, kind.number):
             args = (kind, run, self._memory, self.state, thread, self._asleep)
-            threads.append(threading.Thread(target=_work, args=args, name=f"llamabox-kernels-{thread}", daemon=True))
-            threads[-1].start()
-        self._finalizer = weakref.finalize(self, _stop, self._memory, self.state, self._asleep, threads)
+            threading.Thread(target=_work, args=args, name=f"llamabox-kernels-{thread}", daemon=True).start()
 
     def wake(self) -> None:
         """Wake the helpers that sleep. Those that are just falling asleep are missed; nothing waits for them."""
@@ -52,10 +50,9 @@ def _work(kind: Threads, run, memory: np.ndarray, state: int, thread: int, aslee
             woken.acquire()
 
 
-def _stop(memory: np.ndarray, state: int, asleep: list, threads: list) -> None:
+def _stop(memory: np.ndarray, state: int, asleep: list) -> None:
+    """Tell the threads to end, without waiting for them: it runs wherever Python finds that nobody needs the backend,
+    maybe where a lock is held that a thread takes as it ends, maybe in one of the threads."""
     memory[state - memory.ctypes.data + STOP] = 1
-    while any(thread.is_alive() for thread in threads):
-        while asleep:
-            asleep.pop().release()
-        threads[0].join(timeout=0.001)
-        threads = [thread for thread in threads if thread.is_alive()]
+    while asleep:  # who falls asleep from here on looks at STOP first
+        asleep.pop().release()

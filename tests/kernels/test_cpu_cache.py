@@ -4,6 +4,7 @@ import os
 import stat
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -33,6 +34,23 @@ def test_a_folder_that_others_can_write_to_is_refused(root, mode):
     (root / "kernels").chmod(mode)
     with pytest.raises(ValueError, match=f"kernels: others can write to it .mode {mode:o}, expected 700"):
         cache.private_dir()
+
+
+def test_versions_that_are_not_used_any_more_are_deleted_when_a_new_one_comes(root, monkeypatch):
+    monkeypatch.setattr(cache, "_version", lambda: "first")
+    first = cache.private_dir()
+    (first / "a.o").write_bytes(b"code")
+    second, third = first.with_name("second"), first.with_name("third")
+    second.mkdir()
+    long_ago = time.time() - cache.KEPT_S - 60
+    for folder in (first, second):
+        os.utime(folder, (long_ago, long_ago))
+    assert cache.private_dir() == first  # an old version that is used is young again; nothing new, so nothing goes
+    assert second.exists()
+    monkeypatch.setattr(cache, "_version", lambda: "third")
+    assert cache.private_dir() == third
+    assert sorted(first.parent.iterdir()) == [first, third]
+    assert (first / "a.o").exists()
 
 
 def test_a_link_is_refused(root, tmp_path):

@@ -1,8 +1,8 @@
 """Where compiled kernels are kept: `$LLAMABOX_CACHE_DIR/kernels/<version>`, by default under `~/.cache/llamabox`.
 
 Machine code is loaded from there, so the folder must be the user's own and nobody else's to write: anything else is
-refused. <version> is a hash of the kernels' sources, the compilers' versions and the chosen CPU. Deleting the folder is
-always safe.
+refused. <version> is a hash of the kernels' sources, the compilers' versions and the chosen CPU. Versions that no start
+has used for KEPT_S are deleted when a new one comes. Deleting the folder is always safe.
 """
 
 import atexit
@@ -12,11 +12,14 @@ import os
 import shutil
 import stat
 import tempfile
+import time
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 
 from llamabox.kernels.cpu.features import FEATURES, target_cpu
+
+KEPT_S = 30 * 24 * 3600
 
 log = logging.getLogger(__name__)
 
@@ -48,9 +51,20 @@ def private_dir() -> Path:
     folder.parent.mkdir(parents=True, exist_ok=True)
     for part in ("", "kernels", _version()):
         folder = folder / part
+        is_new = not folder.exists()
         folder.mkdir(mode=0o700, exist_ok=True)
         check_private(folder)
+    os.utime(folder)
+    if is_new:
+        _drop_unused(folder.parent)
     return folder
+
+
+def _drop_unused(folder: Path) -> None:
+    """Delete the versions that no start has used for KEPT_S."""
+    for version in folder.iterdir():
+        if not version.is_symlink() and time.time() - version.stat().st_mtime > KEPT_S:
+            shutil.rmtree(version, ignore_errors=True)
 
 
 def check_private(folder: Path) -> None:

@@ -102,6 +102,7 @@ def _machine() -> llvm.TargetMachine:
 
 def _write(path: Path, code: bytes) -> None:
     """Put a file where others may look for it at the same time."""
+    path.parent.mkdir(mode=0o700, exist_ok=True)  # a process may outlive its version's folder
     handle, temporary = tempfile.mkstemp(dir=path.parent)
     with os.fdopen(handle, "wb") as file:
         file.write(code)

@@ -2,13 +2,13 @@
 
     python benchmarks/floor.py FILE... [--llama-cpp DIR] [--rounds 7] [--tokens 24] [--threads 2] [--out FILE]
 
-Each round reads the weights of a token once without computing anything (64 bytes at a time, the same threads and the
-same mapped file), decodes tokens with the `cpu` backend, reads again, runs llama-bench for as many tokens, where DIR is
-given, and reads again. How much a virtual machine can read changes with its neighbours, so the share of the plain read
-is taken round by round, from the mean of the reads before and after; medians are printed.
+A round reads the weights of a token without computing anything (64 bytes at a time, the same threads and the same
+mapped file), decodes a token with the `cpu` backend, reads again, and so on, and then runs llama-bench for as many
+tokens, where DIR is given. How much a virtual machine can read changes with its neighbours within seconds, so the share
+of the plain read is taken token by token, from the read just before; its median is printed.
 
-    read       GB/s of the plain read
-    llamabox, llama.cpp   GB/s of weights while decoding, and the share of the plain read
+    read                  GB/s of the plain read
+    llamabox, llama.cpp   GB/s of weights while decoding
 """
 
 import argparse
@@ -24,9 +24,9 @@ from plain_read import Reader
 import llamabox
 from llamabox.gguf import open_gguf
 from llamabox.kernels import Rows, make_step
-from llamabox.kernels.cpu.runner import Runner
 from llamabox.kernels.host import cpu_name
-from llamabox.kernels.placement import Threads
+
+CONTEXT = 64
 
 
 def weights_of(path: str) -> list[np.ndarray]:
@@ -37,20 +37,21 @@ def weights_of(path: str) -> list[np.ndarray]:
 
 
 class Decoder:
-    """Decodes one sequence with the `cpu` backend, always the same tokens at the start of an empty context."""
+    """Decodes one sequence with the `cpu` backend, again from the start of an empty context when it is full."""
 
-    def __init__(self, path: str, threads: int, tokens: int):
-        self._model, self._tokens = llamabox.load(path, threads=threads).model, tokens
-        self._cells = np.arange(tokens + 1, dtype=np.int32)
-        self._cache = self._model.ops.kv_cache(self._model.config.kv_shapes(), tokens + 1)
+    def __init__(self, path: str, threads: int):
+        self._model, self._pos = llamabox.load(path, threads=threads).model, 0
+        self._cells = np.arange(CONTEXT, dtype=np.int32)
+        self._cache = self._model.ops.kv_cache(self._model.config.kv_shapes(), CONTEXT)
+        self.runner = self._model.ops._runner
 
-    def speed(self) -> float:
-        """Tokens a second, one token left out."""
-        for pos in range(self._tokens + 1):
-            if pos == 1:
-                start = time.perf_counter()
-            self._model.forward(np.array([pos + 100], np.int32), make_step([Rows(pos, 1, self._cells)], self._cache))
-        return self._tokens / (time.perf_counter() - start)
+    def seconds(self) -> float:
+        """Of one token."""
+        start = time.perf_counter()
+        step = make_step([Rows(self._pos, 1, self._cells)], self._cache)
+        self._model.forward(np.array([self._pos + 100], np.int32), step)
+        self._pos = (self._pos + 1) % CONTEXT
+        return time.perf_counter() - start
 
 
 def llama_bench(directory: str, path: str, threads: int, tokens: int) -> float:
@@ -63,24 +64,28 @@ def llama_bench(directory: str, path: str, threads: int, tokens: int) -> float:
 def measure(path: str, how: argparse.Namespace) -> dict:
     """All rounds of a file, and medians of the shares."""
     weights = weights_of(path)
-    reader, decoder = Reader(Runner(Threads(how.threads)), weights), Decoder(path, how.threads, how.tokens)
+    decoder = Decoder(path, how.threads)
+    reader = Reader(decoder.runner, weights)
     gigabytes = sum(data.nbytes for data in weights) / 1e9
-    reader.speed(), decoder.speed()
-    rounds = []
+    for _ in range(CONTEXT):
+        reader.speed(), decoder.seconds()
+    rounds, shares = [], []
     for _ in range(how.rounds):
-        reads, found = [reader.speed()], {"llamabox": gigabytes * decoder.speed()}
-        reads.append(reader.speed())
+        pairs = [(reader.speed(), gigabytes / decoder.seconds()) for _ in range(how.tokens)]
+        shares += [ours / read for read, ours in pairs]
+        found = {
+            "read": statistics.median(read for read, _ in pairs),
+            "llamabox": statistics.median(b for _, b in pairs),
+        }
         if how.llama_cpp is not None:
             found["llama.cpp"] = gigabytes * llama_bench(how.llama_cpp, path, how.threads, how.tokens)
-            reads.append(reader.speed())
-        rounds.append({"read": [round(x, 2) for x in reads], **{name: round(x, 2) for name, x in found.items()}})
-    shares = {"llamabox": statistics.median(r["llamabox"] / statistics.mean(r["read"][:2]) for r in rounds)}
-    if how.llama_cpp is not None:
-        shares["llama.cpp"] = statistics.median(r["llama.cpp"] / statistics.mean(r["read"][1:]) for r in rounds)
+        rounds.append({name: round(x, 2) for name, x in found.items()})
+    medians = {name: statistics.median(r[name] for r in rounds) for name in rounds[0]}
     return {
         "gigabytes_a_token": round(gigabytes, 4),
         "rounds": rounds,
-        "share": {k: round(v, 3) for k, v in shares.items()},
+        "median": medians,
+        "llamabox over read": round(statistics.median(shares), 3),
     }
 
 
@@ -96,8 +101,7 @@ def main() -> None:
     result = {"cpu": cpu_name(), "threads": how.threads, "tokens": how.tokens, "unit": "GB/s of weights", "files": {}}
     for path in how.files:
         result["files"][Path(path).name] = found = measure(path, how)
-        medians = {k: statistics.median(np.mean(r[k]) for r in found["rounds"]) for k in found["rounds"][0]}
-        print(Path(path).name, {k: round(float(v), 1) for k, v in medians.items()}, "share", found["share"], flush=True)
+        print(Path(path).name, found["median"], "llamabox over read", found["llamabox over read"], flush=True)
         if how.out is not None:
             how.out.write_text(json.dumps(result, indent=1) + "\n")
 

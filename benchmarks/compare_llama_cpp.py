@@ -1,7 +1,7 @@
 """llamabox beside llama.cpp on the same files and machine, in alternating runs; medians of the pairwise ratios.
 
-    python benchmarks/compare_llama_cpp.py FILE... --llama-cpp DIR [--pairs 5] [--threads 2] [--what prefill,decode,batch]
-        [--out results/speed.json]
+    python benchmarks/compare_llama_cpp.py FILE... --llama-cpp DIR [--pairs 5] [--threads 2]
+        [--what prefill,decode,batch] [--out results/speed.json]
 
 DIR holds llama-bench, llama-batched-bench and libllama.so (Release, GGML_NATIVE=ON; at their default settings). Prefill
 and decode: `llama-bench` and `llamabox bench` with the same options. Batch: 8 sequences that decode together,

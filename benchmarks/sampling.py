@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from llamabox.engine import SamplingParams
-from llamabox.engine.sampling import Sampler
+from llamabox.engine.sampling import Candidates, Sampler
 
 EVERY = {
     "repeat_penalty": 1.1,
@@ -52,14 +52,15 @@ def main() -> None:
     args = parser.parse_args()
     rng = np.random.default_rng(0)
     logits = (rng.standard_normal(args.vocabulary) * args.scale).astype(np.float32)
+    row = Candidates(None, logits)
     prompt = rng.integers(0, args.vocabulary, 4000).tolist()
     found = {}
     for name, fields in SETTINGS.items():
         sampler = Sampler(SamplingParams(seed=1, **fields), prompt, args.vocabulary, 8192)
-        sampler.sample(logits)
+        sampler.sample(row)
         started = time.process_time()
         for _ in range(args.rounds):
-            sampler.sample(logits)
+            sampler.sample(row)
         found[name] = round(1e3 * (time.process_time() - started) / args.rounds, 2)
         print(f"{name:46} {found[name]:6.2f} ms")
     command = (

@@ -35,7 +35,7 @@ def every_source() -> dict[str, tuple[str, tuple[str, ...]]]:
             found[f"{file} {type.name}"] = sources.block_source(type, file), ()
     for type in sources.ELEMENTS:
         found[f"floats.cu {type.name}"] = sources.element_source(type, "floats.cu"), ()
-    for file in ("elementwise.cu", "experts.cu"):
+    for file in ("elementwise.cu", "experts.cu", "largest.cu"):
         found[file] = sources.plain_source(file), ()
     for type in CACHE_TYPES.values():
         found[f"store.cu {type.name}"] = sources.store_source(type), ("--fmad=false",)

@@ -3,7 +3,8 @@
     python conformance/gpu_check.py [--backend cupy] [--device CUDA0] [--no-speed] [--out benchmarks/results/gpu.json]
 
 1. The op table (tests/kernels/op_cases.py) and every model of conformance/archs, within the bounds of the tests.
-2. Prefill of 512 tokens and decode after them, on models of an 8B model's shape with random weights, Q4_K_M and F16,
+2. Milliseconds until the host has 32 rows of 128,000 logits, whole, and the 40 largest of each in order.
+3. Prefill of 512 tokens and decode after them, on models of an 8B model's shape with random weights, Q4_K_M and F16,
    and which share of the card's own bandwidth decode reaches: weights and KV cache read a second, over the best copy.
 
 Results go to the file after each part, with the device, versions and the commit. Ends with 1 where a check fails.
@@ -35,6 +36,7 @@ from llamabox.kernels import BLOCK, BackendError, Ops, Rows, make_step, open_bac
 from llamabox.models import load_model  # noqa: E402
 
 PREFILL, DECODE, COPIED_BYTES = 512, 128, 1 << 30
+LOGITS, LARGEST = (32, 128_000), 40
 ROOM_BYTES = 24 << 30  # for the F16 model
 
 
@@ -114,8 +116,28 @@ def measure(ops: Ops, path: Path, read_bytes: int, peak: float) -> dict:
     return found | {"share_of_bandwidth": total / median / peak}
 
 
+def fetching(ops: Ops) -> dict:
+    """Milliseconds until the host has rows of logits, whole, and the largest of each; medians."""
+    x = ops.array((np.random.default_rng(0).standard_normal(LOGITS) * 4).astype(np.float32))
+    ways = {
+        "whole_ms": lambda: ops.to_numpy(x),
+        "largest_ms": lambda: [ops.to_numpy(y) for y in ops.largest(x, LARGEST)],
+    }
+    found = {}
+    for name, way in ways.items():
+        times = []
+        for _ in range(20):
+            began = time.perf_counter()
+            way()
+            times.append(1000 * (time.perf_counter() - began))
+        found[name] = float(np.median(times[3:]))
+    return found
+
+
 def speed(ops: Ops, found: dict, save: Any) -> None:
     """Every mixture, into found["speed"]; one that does not fit the device or the disk has its reason there."""
+    found["logits"] = fetching(ops)
+    print("logits:", json.dumps(found["logits"]), flush=True)
     peak = bandwidth(ops)
     found["bandwidth_gb_s"] = peak / 1e9
     in_memory = Path("/dev/shm")  # where it has room: a disk would take most of the time

@@ -30,8 +30,8 @@ class Probabilities:
             probs.id, probs.piece, probs.logprob, tuple(top for top in probs.top if np.exp(np.float32(top[2])) > 0)
         )
 
-    def of_prompt(self, tokens: Sequence[int], logits: np.ndarray) -> tuple[TokenProbs, ...]:
-        """Tokens of the prompt, each by the row of logits (N, V) that came before it."""
+    def of_prompt(self, tokens: Sequence[int], logits: Sequence[np.ndarray]) -> tuple[TokenProbs, ...]:
+        """Tokens of the prompt, each by the logits (V,) that came before it."""
         return tuple(self._report(id, Candidates(None, row)) for id, row in zip(tokens, logits, strict=True))
 
     def _report(self, token: int, c: Candidates) -> TokenProbs:

@@ -1,6 +1,7 @@
 """Sequence: one request on its way through the engine: its tokens, how many are computed, and what is made of them."""
 
 import time
+from collections.abc import Sequence as Items
 from dataclasses import replace
 
 import numpy as np
@@ -96,6 +97,11 @@ class Sequence:
         return self.request.prompt_logprobs and self.n_predicted == 0
 
     @property
+    def n_largest(self) -> int | None:
+        """How many of the largest logits are all that is looked at in a row; None: the whole row is."""
+        return None if self._probabilities is not None else self.sampler.n_largest
+
+    @property
     def n_room(self) -> int:
         """Tokens that may still be added to the answer."""
         room = self._n_ctx - len(self.tokens)
@@ -130,8 +136,8 @@ class Sequence:
         if self.request.return_progress:
             self._send_progress()
 
-    def prompt_computed(self, start: int, logits: np.ndarray) -> None:
-        """Tell of the prompt's tokens, from position start on, if that is wanted.  logits (N, V), of each one"""
+    def prompt_computed(self, start: int, logits: Items[np.ndarray]) -> None:
+        """Tell of the prompt's tokens, from position start on, if that is wanted.  logits (V,) of each one"""
         if not self.request.prompt_logprobs:
             if self.request.return_progress:
                 self._send_progress()

@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
+from llamabox.engine.fetching import fetch
 from llamabox.engine.kv_memory import KVMemory
 from llamabox.engine.options import EngineOptions
 from llamabox.engine.pace import Pace
 from llamabox.engine.request import GenerationError
+from llamabox.engine.sampling import Candidates
 from llamabox.engine.scheduler import Scheduler, Work
 from llamabox.engine.sequence import Sequence
 from llamabox.engine.slot_actions import SlotActions
@@ -119,35 +121,37 @@ class Stepper:
     def _compute(self, works: list[Work]) -> None:
         """One forward pass, then what follows from it for each sequence."""
         try:
-            logits = self._forward(works)
+            rows = self._forward(works)
         except Exception as error:  # whatever went wrong in there must not end the engine
             log.exception("a forward pass failed")
             self._fail([w.sequence for w in works], error)
             return
-        row = 0
+        start = 0
         for work in works:
             n_logits = work.n_logits
             self.scheduler.computed(work)
-            self._follow(work, logits[row : row + n_logits])
-            row += n_logits
+            self._follow(work, rows[start : start + n_logits])
+            start += n_logits
 
-    def _forward(self, works: list[Work]) -> np.ndarray:
-        """Logits f32 (R, V): n_logits rows for each work."""
+    def _forward(self, works: list[Work]) -> list[Candidates]:
+        """n_logits rows of logits for each work, as far as its sequence looks at them."""
         wants = [w.want for w in works]
         if all(want == "none" for want in wants):
             wants[-1] = "last"  # models and kernels never see an empty batch of rows
         rows = [Rows(w.start, w.count, w.sequence.table.blocks, want) for w, want in zip(works, wants, strict=True)]
         tokens = np.concatenate([np.array(w.tokens, np.int32) for w in works])
         adapters = [w.sequence.adapters for w in works]
-        return self._model.ops.to_numpy(self._model.forward(tokens, make_step(rows, self._kv), adapters))
+        logits = self._model.forward(tokens, make_step(rows, self._kv), adapters)
+        needs = [w.sequence.n_largest for w in works for _ in range(w.n_logits)]
+        return fetch(self._model.ops, logits, needs or [1])  # one, to wait for the device: the step is timed
 
-    def _follow(self, work: Work, logits: np.ndarray) -> None:
-        """What follows for the sequence from its logits (n_logits, V); errors end this sequence and no other."""
+    def _follow(self, work: Work, rows: list[Candidates]) -> None:
+        """What follows for the sequence from its n_logits rows; errors end this sequence and no other."""
         sequence = work.sequence
         try:
             if not sequence.is_decoding:
-                self._tell_of_prompt(work, logits)
-            over = work.samples and self._next_tokens(work, logits[-1 - len(work.draft) :])
+                self._tell_of_prompt(work, rows)
+            over = work.samples and self._next_tokens(work, rows[-1 - len(work.draft) :])
         except GenerationError as error:
             self._fail([sequence], error)
         except Exception as error:  # as in _compute
@@ -158,39 +162,39 @@ class Stepper:
                 self.scheduler.remove(sequence)
                 self._ended()
 
-    def _tell_of_prompt(self, work: Work, logits: np.ndarray) -> None:
+    def _tell_of_prompt(self, work: Work, rows: list[Candidates]) -> None:
         if work.sequence.wants_prompt_rows:
-            self._check_finite(work, logits)
-        work.sequence.prompt_computed(work.start, logits)
+            self._check_finite(work, rows)
+        work.sequence.prompt_computed(work.start, [row.logits for row in rows])
 
-    def _next_tokens(self, work: Work, logits: np.ndarray) -> bool:
+    def _next_tokens(self, work: Work, rows: list[Candidates]) -> bool:
         """Sample a token, and the one after it for as long as the draft had guessed it. True when the last was among
         them."""
         sequence, n_right = work.sequence, 0
         if sequence.request.n_predict == 0 or sequence.sampler.is_over:
-            self._check_finite(work, logits)
+            self._check_finite(work, rows)
             sequence.finish("eos" if sequence.sampler.is_over else "limit")
             return True
         self.tally.drafted(sequence, len(work.draft))
-        for guess, row in zip((*work.draft, None), logits, strict=True):
-            self._check_finite(work, row)
+        for guess, row in zip((*work.draft, None), rows, strict=True):
+            self._check_finite(work, [row])
             token = sequence.sampler.sample(row)
             self.tally.predicted(sequence, n_right if token == guess else None)
             n_right += token == guess
-            over = sequence.accept(token, sequence.probs(token, row))
+            over = sequence.accept(token, sequence.probs(token, row.logits))
             if over or token != guess:
                 break
         self.scheduler.accepted(work, n_right)
         return over
 
-    def _check_finite(self, work: Work, logits: np.ndarray) -> None:
+    def _check_finite(self, work: Work, rows: list[Candidates]) -> None:
         """GenerationError that says where logits that are not finite come from; computes the work once more, looking
         at every named value."""
-        if np.isfinite(logits.max()):
+        if all(np.isfinite(row.logits.max()) for row in rows):
             return
         tokens = np.array(work.sequence.tokens[work.start :], np.int32)
-        rows = Rows(work.start, len(tokens), work.sequence.table.blocks)
-        name = first_not_finite(self._model, tokens, make_step([rows], self._kv), [work.sequence.adapters])
+        step = make_step([Rows(work.start, len(tokens), work.sequence.table.blocks)], self._kv)
+        name = first_not_finite(self._model, tokens, step, [work.sequence.adapters])
         where = "in the logits alone" if name is None else f"first in {name}, as value-layer"
         raise GenerationError(f"the model gives NaN or infinite logits, {where}: its file or a kernel is damaged")
 

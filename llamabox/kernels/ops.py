@@ -28,10 +28,13 @@ class Ops:
     """The reference backend. `listener(name, x)` sees every tagged value and may replace it by returning another.
 
     threads, batch  that compute steps of one row, and of several
+    picks           up to so many of a row's logits are better picked by `largest` than copied to the host with all
+                    others; 0: none, since arrays are the host's
     """
 
     name = "numpy"
     xp: Any = np
+    picks: int = 0
 
     def __init__(self, threads: Threads = DEFAULT_THREADS, batch: Threads | None = None) -> None:
         self.listener: Callable[[str, Any], Any] | None = None
@@ -235,6 +238,20 @@ class Ops:
         """Indices of the k largest of the last axis, largest first; ties: the lower index.  (T, X) -> int (T, k)"""
         return self.xp.argsort(-x, axis=-1, kind="stable")[..., :k]
 
+    def largest(self, x: Any, k: int) -> tuple:
+        """The k largest values of each row and where they are, largest first; ties: the lower index.
+
+        Shapes:  x (R, V) -> values (R, k), ids (R, k); where k > V, V of them
+        Order:   NaN comes before all others; -0 and 0 are equal
+        Dtypes:  values f32, with the bits that x has; ids int32
+        Errors:  ValueError for k < 1; cupy also for k > `picks`
+        """
+        _check_largest(x, k)
+        bits = x.view(np.int32)
+        keys = np.where(bits < 0, -(bits & 0x7FFFFFFF), bits)  # these order as the values do
+        ids = np.argsort(np.where(np.isnan(x), np.iinfo(np.int32).min, -keys), axis=-1, kind="stable")[:, :k]
+        return np.take_along_axis(x, ids, axis=-1), ids.astype(np.int32)
+
     def take_along(self, x: Any, ids: Any) -> Any:
         """x (T, X), ids int (T, U) -> (T, U): each row's values at its own indices"""
         return self.xp.take_along_axis(x, ids, axis=-1)
@@ -363,6 +380,11 @@ class Ops:
 
 def _as_f32(data: np.ndarray, type: GGMLType) -> np.ndarray:
     return data.astype(np.float32, copy=False) if type in PLAIN else dequantize(data, type)
+
+
+def _check_largest(x: Any, k: int) -> None:
+    if len(x.shape) != 2 or k < 1:
+        raise ValueError(f"largest: found x {tuple(x.shape)} and k {k}, expected two axes and a k of at least 1")
 
 
 def _check_linear(x: Any, weight: Weight, axes: int) -> None:

@@ -22,7 +22,7 @@ from llamabox.kernels.cuda.steps import DeviceStep, on_device
 from llamabox.kernels.cuda.weights import CudaWeight, upload
 from llamabox.kernels.devices import BackendError, Device, find_device
 from llamabox.kernels.kv import BLOCK, KVCache
-from llamabox.kernels.ops import DEFAULT_THREADS, Ops, _check_linear, _check_norm
+from llamabox.kernels.ops import DEFAULT_THREADS, Ops, _check_largest, _check_linear, _check_norm
 from llamabox.kernels.placement import Threads
 from llamabox.kernels.rope import Rope, rope_frequencies
 from llamabox.kernels.step import Step
@@ -30,6 +30,7 @@ from llamabox.kernels.weight import Weight
 
 ACTIVATIONS = {"silu", "gelu", "gelu_erf"}
 MOST_BLOCKS = 4096  # of threads, in kernels that stride over their values
+MOST_LARGEST, MOST_WIDTH, ROW_THREADS = 1024, 1 << 23, 512  # see largest.cu
 
 
 def _cupy() -> Any:
@@ -48,6 +49,7 @@ class CupyOps(Ops):
     """The GPU backend. device: where it computes; None: the first GPU"""
 
     name = "cupy"
+    picks = MOST_LARGEST
 
     def __init__(self, threads: Threads = DEFAULT_THREADS, batch: Threads | None = None, device: Device | None = None):
         super().__init__(threads, batch)
@@ -245,6 +247,20 @@ class CupyOps(Ops):
             kernel = self._kernels.plain("experts.cu", "top_k")
             kernel((rows,), (THREADS,), (x, np.int32(width), np.int32(y.shape[-1]), y))
         return y
+
+    def largest(self, x: Any, k: int) -> tuple:
+        _check_largest(x, k)
+        x = self._f32(x)
+        rows, width = x.shape
+        k = min(k, width)
+        if k > MOST_LARGEST or width > MOST_WIDTH:
+            most = f"{MOST_LARGEST} of {MOST_WIDTH} at most"
+            raise ValueError(f"largest: found {k} of {width} values, expected {most}")
+        values, ids = self.xp.empty((rows, k), np.float32), self.xp.empty((rows, k), np.int32)
+        if values.size > 0:
+            kernel = self._kernels.plain("largest.cu", "largest")
+            kernel((rows,), (ROW_THREADS,), (x, np.int32(width), np.int32(k), values, ids))
+        return values, ids
 
     def take_along(self, x: Any, ids: Any) -> Any:
         x, ids = self._f32(x), self._ints(ids)

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from llamabox.gguf import GGMLType, Tensor
 from llamabox.kernels import kv as kv_cache
 from llamabox.kernels.devices import BackendError, Device
-from llamabox.kernels.ops import TILE_BYTES, Ops, _as_f32, _check_linear, _check_norm
+from llamabox.kernels.ops import TILE_BYTES, Ops, _as_f32, _check_largest, _check_linear, _check_norm
 from llamabox.kernels.placement import Threads
 from llamabox.kernels.rope import Rope, rope_angles
 from llamabox.kernels.step import Step
@@ -27,6 +27,8 @@ from llamabox.kernels.torch_ops.blocks import values
 from llamabox.kernels.weight import Weight
 
 ACCELERATOR_TILE_BYTES = 64 << 20  # there the number of launches counts, not a cache
+INDICES = 1 << 31  # more than a row has
+PICKS = 1024  # of a row's values; with more of them, whole rows are as good
 FEW_ROWS = 32  # are multiplied in f32, so that decode and small batches agree to f32's rounding
 FLOATS = (GGMLType.F32, GGMLType.F16, GGMLType.BF16)
 
@@ -54,6 +56,7 @@ class TorchOps(Ops):
         self.device = device
         self._where = torch.device(device.address)
         self._on_cpu = self._where.type == "cpu"
+        self.picks = 0 if self._on_cpu else PICKS
         self._tile = TILE_BYTES if self._on_cpu else ACCELERATOR_TILE_BYTES
         self._narrow = torch.bfloat16 if _multiplies_bf16(self._where) else torch.float32
         self._plan: StepPlan | None = None
@@ -196,6 +199,15 @@ class TorchOps(Ops):
 
     def top_k(self, x: Any, k: int) -> Any:
         return torch.sort(x, dim=-1, descending=True, stable=True).indices[..., :k]
+
+    def largest(self, x: Any, k: int) -> tuple:
+        """By keys of which no two are equal, since torch.topk says nothing about ties: the value's, then the index."""
+        _check_largest(x, k)
+        bits, index = x.view(torch.int32), torch.arange(x.shape[1], device=self._where)
+        keys = torch.where(bits < 0, -(bits & 0x7FFFFFFF), bits).masked_fill(x.isnan(), 0x7FFFFFFF)
+        keys = keys.long() * INDICES + (INDICES - 1 - index)
+        ids = INDICES - 1 - keys.topk(min(k, x.shape[1]), dim=-1).values % INDICES
+        return x.gather(-1, ids), ids.int()
 
     def take_along(self, x: Any, ids: Any) -> Any:
         return x.gather(-1, ids)

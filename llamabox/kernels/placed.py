@@ -72,6 +72,11 @@ class PlacedOps(Ops):
         self.here = self.host  # the device of the layer that a pass has come to
         self._steps: WeakKeyDictionary[Step, dict[str, Step]] = WeakKeyDictionary()  # as each device sees them
 
+    @property
+    def picks(self) -> int:
+        """Of the device that logits are on."""
+        return self.sites[self.plan.place("output.weight")].ops.picks
+
     def begin(self, rows: int) -> Threads:
         self.here = self.host
         return [site.ops.begin(rows) for site in self.sites.values()][0]
@@ -199,6 +204,10 @@ class PlacedOps(Ops):
 
     def top_k(self, x: Any, k: int) -> Any:
         return self._call(self._near(x), "top_k", x, k)
+
+    def largest(self, x: Any, k: int) -> tuple:
+        site = x.site
+        return tuple(Placed(self, site, y) for y in site.use().largest(x.array, k))
 
     def take_along(self, x: Any, ids: Any) -> Any:
         return self._call(self._near(x), "take_along", x, ids)

@@ -76,6 +76,25 @@ def answers(engine, *prompts, **more):
     return [answer(engine, generation) for generation in submit(engine, *prompts, **more)]
 
 
+SAMPLED = SamplingParams(seed=3, top_k=5, temperature=1.5, min_p=0.0, top_p=1.0)
+
+
+@pytest.mark.parametrize("params", [SamplingParams(temperature=0.0), SAMPLED], ids=["greedy", "top_k"])
+def test_the_largest_logits_alone_come_from_the_device_that_has_them(one, path, params):
+    device = FencedOps("GPU0")
+    device.picks = 64
+    device.enter()
+    alone, split = load_model(open_gguf(path), device), placed(path, Placement(tensor_split=(1, 2)))
+    last = split.ops.sites["GPU1"].ops
+    last.picks = 64
+    assert split.ops.picks == 64
+    expected = answers(make(one), *PROMPTS[1:3], sampling=params)
+    for model, ops in ((alone, device), (split, last)):
+        before = ops.fetched
+        assert answers(make(model), *PROMPTS[1:3], sampling=params) == expected
+        assert ops.fetched - before == 2 * 20 * 8 * (1 if params.temperature == 0 else 5)
+
+
 def test_several_sequences_and_what_is_reused(one, several):
     expected = answers(make(one), *PROMPTS)
     engine = make(several)

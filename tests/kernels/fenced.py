@@ -105,13 +105,15 @@ class FarCache(KVCache):
 
 
 class FencedOps(Ops):
-    """A backend around CpuOps or Ops whose arrays are FarArray. moved: how often an array came in."""
+    """A backend around CpuOps or Ops whose arrays are FarArray. moved: how often an array came in; fetched: bytes that
+    went out."""
 
     name = "fenced"
 
     def __init__(self, device, inner=CpuOps, threads=1):
         super().__init__()
         self.device, self.inner, self.moved = device, inner(Threads(threads)), 0
+        self.fetched = 0
 
     def enter(self):
         current[0] = self.device
@@ -134,7 +136,9 @@ class FencedOps(Ops):
         return FarArray(self.device, self.inner.array(x).copy())
 
     def to_numpy(self, x):
-        return self._own(x, "to_numpy").copy()
+        x = self._own(x, "to_numpy").copy()
+        self.fetched += x.nbytes
+        return x
 
     def kv_cache(self, shapes, n_blocks, type_k="f16", type_v="f16"):
         made = FarCache(shapes, 0, type_k, type_v)
@@ -186,6 +190,6 @@ def _fenced(op):
 
 for _op in (
     "dense embed take_rows linear linear_many linear_experts rms_norm layer_norm silu sigmoid gelu gelu_erf tanh "
-    "softcap softmax activation ffn_gated top_k take_along sum clamp_min rope_angles attention_temperature rope"
+    "softcap softmax activation ffn_gated top_k largest take_along sum clamp_min rope_angles attention_temperature rope"
 ).split():
     setattr(FencedOps, _op, _fenced(_op))

@@ -261,6 +261,43 @@ def elementwise_cases():
     yield Case("take_rows", lambda ops: ops.take_rows(x, np.array([4, 0, 4])), lambda: x[[4, 0, 4]])
 
 
+def largest_cases():
+    """Many values that are equal, infinite or missing; rows of one value; few rows of a large vocabulary."""
+    x = normal(19, 4, 7)
+    x[1, 2:5], x[2], x[3, [1, 4, 6]] = 0.5, -np.inf, (np.nan, np.inf, np.nan)
+    yield from (largest_case("7", x, k) for k in (1, 3, 7, 40))
+
+    x = np.round(normal(20, 6, 1000, scale=3))  # some twenty values, and both zeros
+    x[1, ::3], x[2, 5:], x[4, 500:] = -np.inf, -np.inf, np.inf
+    x[3, [11, 900]] = np.nan
+    x[5] = -1e-40  # a value that arithmetic may take for zero
+    x[5, [7, 70]] = 0, 1e-40
+    yield from (largest_case("1000", x, k) for k in (1, 40, 256, 1000))
+
+    x = normal(21, 4, 151_936, scale=4)
+    x[1] = np.sort(x[1])
+    x[2, :] = 1.5  # all equal
+    x[3] = np.where(x[3] > 16, x[3], np.round(x[3]))
+    yield from (largest_case("151936", x, k) for k in (1, 40, 256))
+
+
+def largest_case(name: str, x: np.ndarray, k: int) -> Case:
+    def call(ops):
+        values, ids = ops.largest(x, k)
+        assert (values.dtype, ids.dtype) == (np.float32, np.int32)
+        return told(values, ids)
+
+    def expected():
+        ids = np.array([sorted(range(len(row)), key=lambda i: (row[i] == row[i], -row[i], i))[:k] for row in x])
+        return told(np.take_along_axis(x, ids, axis=1), ids)
+
+    def told(values, ids):
+        """What no bound can blur: bits as numbers."""
+        return np.stack([values.view(np.uint32), ids]).astype(np.float64)
+
+    return Case(f"largest {k} of {name}", call, expected, 0.0)
+
+
 def embed_cases():
     ids = np.array([3, 0, 9, 3], np.int32)
     for type_name in (*FLOATS, *BLOCKS):
@@ -307,6 +344,7 @@ CASES = [
     experts_case("Q8_0", 4, True, factors=True),
     *norm_cases(),
     *elementwise_cases(),
+    *largest_cases(),
     *embed_cases(),
     *rope_cases(),
 ]

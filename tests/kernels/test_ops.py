@@ -66,6 +66,7 @@ def test_no_rows(ops):
     assert ops.linear(x, matrix("Q8_0", 8, 64)).shape == (0, 8)
     assert ops.ffn_gated(x, matrix("Q8_0", 8, 64), matrix("Q8_0", 8, 64)).shape == (0, 8)
     assert ops.rms_norm(x, None, 1e-6).shape == (0, 64)
+    assert [y.shape for y in ops.largest(x, 3)] == [(0, 3)] * 2
 
 
 def test_what_does_not_fit_is_refused(ops):
@@ -76,6 +77,9 @@ def test_what_does_not_fit_is_refused(ops):
         ops.linear_experts(x[:, None], matrix("F32", 3, 8, 64), np.zeros((2, 1), np.int64))
     with pytest.raises(ValueError, match=r"rms_norm: weight \(31,\) does not fit x \(2, 32\)"):
         ops.rms_norm(x, np.ones(31, np.float32), 1e-6)
+    for shape, k in (((2, 5), 0), ((5,), 1)):
+        with pytest.raises(ValueError, match=rf"largest: found x \({shape[0]},.* and k {k}, expected two axes"):
+            ops.largest(np.zeros(shape, np.float32), k)
     with pytest.raises(ValueError, match="found \"?'?relu"):
         ops.ffn_gated(normal(5, 2, 64), w, w, "relu")
 

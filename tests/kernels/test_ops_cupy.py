@@ -160,8 +160,16 @@ def test_offsets_beyond_two_gigabytes(ops):
     np.testing.assert_array_equal(found, expected)
 
 
+def test_more_of_the_largest_than_the_kernel_compares_are_refused(ops):
+    x = np.zeros((1, 1100), np.float32)
+    assert ops.to_numpy(ops.largest(x, ops.picks)[1]).tolist() == [[*range(1024)]]
+    with pytest.raises(ValueError, match="largest: found 1025 of 1100 values, expected 1024 of 8388608 at most"):
+        ops.largest(x, 1025)
+
+
 def test_rocm_multiplies_and_attends_too():
     rocm, x = opened(hip=True), normal(1, 40, 64)
+    np.testing.assert_array_equal(rocm.to_numpy(rocm.largest(x, 9)[1]), np.argsort(-x, kind="stable")[:, :9])
     for type_name in ("F32", "F16", "Q8_0"):
         weight = matrix(type_name, 5, 64)
         values = dequantize(weight.data, weight.type).astype(np.float64)

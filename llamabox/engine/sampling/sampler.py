@@ -25,6 +25,7 @@ class Sampler:
     banned    ids that are never chosen (ignore_eos)
     breakers  see dry.find_breakers
     constraint  what the answer has to be; the filters see no token that it does not allow
+    n_largest   how many of the largest logits are all that a choice depends on; None: it depends on every one
     left      the candidates that the last token was drawn from
     """
 
@@ -50,6 +51,7 @@ class Sampler:
         )
         self._histories: list[Penalties | Dry] = []
         self._mirostat = None
+        self.n_largest = None if bias or constraint is not None else n_largest(params)
         if params.mirostat == 0:
             self._filters = [self._filter(name, prompt, breakers) for name in stages(params)]
         else:
@@ -61,13 +63,13 @@ class Sampler:
         """The answer is all that its constraint allows: no token can come after it."""
         return self._constraint is not None and self._constraint.is_over
 
-    def sample(self, logits: np.ndarray) -> int:
-        """The next token.  logits f32 (V,), not changed.
+    def sample(self, row: Candidates) -> int:
+        """The next token.  row: the logits of all tokens, or the n_largest of them or more, in order; not changed.
 
         Errors:  GenerationError when no token is possible
         """
         with np.errstate(all="ignore"):  # extreme parameters; what comes of them is checked below
-            c = self._candidates(logits)
+            c = self._candidates(row)
         if not np.isfinite(c.logits.max()):
             raise GenerationError("no token can be chosen: the samplers' parameters make logits infinite")
         self.left = c
@@ -81,9 +83,9 @@ class Sampler:
             self._constraint.accept(token)
         return token
 
-    def _candidates(self, logits: np.ndarray) -> Candidates:
+    def _candidates(self, row: Candidates) -> Candidates:
         """What the chain leaves of them."""
-        c = self._allowed(self._biased(logits))
+        c = row if self.n_largest is not None else self._allowed(self._biased(row.logits))
         if len(c) == 0 or c.logits.max() == -np.inf:
             raise GenerationError("no token can be chosen: logit_bias or ignore_eos excludes all that may come next")
         for apply in self._filters:
@@ -158,6 +160,15 @@ def stages(p: SamplingParams) -> list[str]:
             names.pop()
         names.append("temperature")
     return names
+
+
+def n_largest(p: SamplingParams) -> int | None:
+    """How many of the largest logits are all that these samplers look at; None: they look at every one."""
+    names = stages(p)
+    if p.mirostat != 0 or names == []:
+        return None
+    greedy = names == ["temperature"] and p.temperature <= 0 and p.dynatemp_range <= 0
+    return 1 if greedy else p.top_k if names[0] == "top_k" else None
 
 
 def with_sigma(samplers: tuple[str, ...]) -> tuple[str, ...]:

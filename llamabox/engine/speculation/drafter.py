@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from llamabox.engine.fetching import fetch
 from llamabox.engine.kv_memory import KVMemory, Table
+from llamabox.engine.sampling import Candidates
 from llamabox.engine.sequence import Sequence
 from llamabox.engine.speculation.options import Bounds
 from llamabox.kernels import Rows, make_step
@@ -48,10 +50,10 @@ class Drafter:
         """
         self._follow(running)
         drafts: dict[Sequence, list[int]] = {s: [] for s in bounds}
-        active, logits = self._catch_up(drafts, n_rows)
+        active, best = self._catch_up(drafts, n_rows)
         while active:
             going_on = []
-            for sequence, token, p in zip(active, *self._best(logits), strict=True):
+            for sequence, token, p in zip(active, *_likeliest(best), strict=True):
                 draft, bound = drafts[sequence], bounds[sequence]
                 if p >= bound.p_min:
                     draft.append(token)
@@ -59,7 +61,7 @@ class Drafter:
                         going_on.append(sequence)
             active = going_on
             if active:
-                logits = self._extend(active, [drafts[s][-1] for s in active])
+                best = self._extend(active, [drafts[s][-1] for s in active])
         for sequence, draft in drafts.items():
             sequence.draft = tuple(draft) if len(draft) >= bounds[sequence].n_min else ()
 
@@ -84,8 +86,8 @@ class Drafter:
                 follower.n_computed += 1
             follower.ahead.clear()
 
-    def _catch_up(self, drafts: Mapping[Sequence, Any], n_rows: int) -> tuple[list[Sequence], np.ndarray]:
-        """Compute what the followers lack -> those in drafts that now lack nothing, and their logits (R, V)."""
+    def _catch_up(self, drafts: Mapping[Sequence, Any], n_rows: int) -> tuple[list[Sequence], list[Candidates]]:
+        """Compute what the followers lack -> those in drafts that now lack nothing, and their rows of logits."""
         left = {s: len(s.tokens) - f.n_computed for s, f in self._followers.items()}
         lacking = sorted((s for s in left if s in drafts or left[s] > LAG), key=lambda s: left[s])
         rows, tokens, active = [], [], []
@@ -102,19 +104,19 @@ class Drafter:
             tokens += sequence.tokens[start:end]
             follower.n_computed = end
         if not rows:
-            return [], np.zeros((0, 1), np.float32)
-        logits = self._forward(rows, tokens)
+            return [], []
+        best = self._forward(rows, tokens)[: len(active)]
         for sequence in lacking:
             follower = self._followers[sequence]
             self._memory.publish(follower.table, sequence.tokens, follower.n_computed)
-        return active, logits
+        return active, best
 
     def _has_room(self, sequence: Sequence) -> bool:
         follower = self._followers[sequence]
         return self._memory.grow(follower.table, follower.n_computed + len(follower.ahead) + 1)
 
-    def _extend(self, sequences: list[Sequence], tokens: list[int]) -> np.ndarray:
-        """One more token for each -> logits (R, V)."""
+    def _extend(self, sequences: list[Sequence], tokens: list[int]) -> list[Candidates]:
+        """One more token for each -> a row of logits for each."""
         rows = []
         for sequence, token in zip(sequences, tokens, strict=True):
             follower = self._followers[sequence]
@@ -122,17 +124,20 @@ class Drafter:
             follower.ahead.append(token)
         return self._forward(rows, tokens)
 
-    def _forward(self, rows: list[Rows], tokens: list[int]) -> np.ndarray:
+    def _forward(self, rows: list[Rows], tokens: list[int]) -> list[Candidates]:
+        """Logits of tokens that the other model has, at least the TOP largest, of the rows that want them."""
         if all(part.want == "none" for part in rows):
             rows[-1] = Rows(rows[-1].start, rows[-1].count, rows[-1].table)  # see Stepper._forward
         known = np.minimum(np.array(tokens, np.int32), self._model.config.n_vocab - 1)  # the other may have a few more
-        return self._model.ops.to_numpy(self._model.forward(known, make_step(rows, self._kv)))
+        logits = self._model.forward(known, make_step(rows, self._kv))[:, : self._n_vocab]
+        return fetch(self._model.ops, logits, [TOP] * len(logits))
 
-    def _best(self, logits: np.ndarray) -> tuple[list[int], list[float]]:
-        """The most probable token of each row, and its probability; NaN where the model fails."""
-        logits = logits[:, : self._n_vocab]
-        tokens = logits.argmax(axis=1)
-        return tokens.tolist(), [_share(row, row[token]) for row, token in zip(logits, tokens, strict=True)]
+
+def _likeliest(rows: list[Candidates]) -> tuple[list[int], list[float]]:
+    """The most probable token of each row, and its probability; NaN where the model fails."""
+    places = [int(row.logits.argmax()) for row in rows]
+    shares = [_share(row.logits, row.logits[at]) for row, at in zip(rows, places, strict=True)]
+    return [row.token(at) for row, at in zip(rows, places, strict=True)], shares
 
 
 def _share(logits: np.ndarray, largest: float) -> float:

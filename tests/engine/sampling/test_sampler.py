@@ -25,7 +25,7 @@ def sampler(prompt=(), **params):
 
 def many(n, **params):
     s, x = sampler(**params), logits()
-    return [s.sample(x) for _ in range(n)]
+    return [s.sample(Candidates(None, x)) for _ in range(n)]
 
 
 def test_a_seed_repeats_the_choices_and_another_does_not():
@@ -72,8 +72,8 @@ def test_the_extreme_numbers_draw_possible_tokens(size):
 def test_temperature_0_takes_the_largest_and_of_equal_ones_the_first():
     x = logits()
     x[[100, 200]] = 50.0
-    assert {sampler(temperature=0.0).sample(x) for _ in range(5)} == {100}
-    assert sampler(temperature=0.0, top_k=0, min_p=0.0).sample(x) == 100
+    assert {sampler(temperature=0.0).sample(Candidates(None, x)) for _ in range(5)} == {100}
+    assert sampler(temperature=0.0, top_k=0, min_p=0.0).sample(Candidates(None, x)) == 100
 
 
 def test_at_temperature_0_only_samplers_that_change_the_answer_run():
@@ -93,41 +93,41 @@ def test_the_order_of_samplers_is_the_requests():
     first = sampler(
         text, temperature=0.0, repeat_penalty=100.0, top_k=1, samplers=("penalties", "top_k", "temperature")
     )
-    assert first.sample(x) == ranked[1]
+    assert first.sample(Candidates(None, x)) == ranked[1]
     last = sampler(text, temperature=0.0, repeat_penalty=100.0, top_k=1, samplers=("top_k", "penalties", "temperature"))
-    assert last.sample(x) == ranked[0]
+    assert last.sample(Candidates(None, x)) == ranked[0]
 
 
 def test_penalties_see_the_prompt_and_every_answer_so_far():
     x, s = logits(), sampler(prompt=[int(np.argmax(logits()))], temperature=0.0, repeat_penalty=1e3)
-    chosen = [s.sample(x) for _ in range(30)]
+    chosen = [s.sample(Candidates(None, x)) for _ in range(30)]
     assert chosen == np.argsort(-x)[1:31].tolist()
 
 
 def test_the_window_of_penalties_moves():
     x, s = logits(), sampler(temperature=0.0, repeat_penalty=1e3, repeat_last_n=2)
     a, b, c = np.argsort(-x)[:3].tolist()
-    assert [s.sample(x) for _ in range(7)] == [a, b, c, a, b, c, a]
+    assert [s.sample(Candidates(None, x)) for _ in range(7)] == [a, b, c, a, b, c, a]
 
 
 def test_bias_adds_up_and_bans():
     x = logits()
     top = int(np.argmax(x))
-    assert sampler(temperature=0.0, logit_bias=((top, -np.inf),)).sample(x) != top
-    assert sampler(temperature=0.0, logit_bias=((3, 60.0), (3, 60.0), (4, 100.0))).sample(x) == 3
+    assert sampler(temperature=0.0, logit_bias=((top, -np.inf),)).sample(Candidates(None, x)) != top
+    assert sampler(temperature=0.0, logit_bias=((3, 60.0), (3, 60.0), (4, 100.0))).sample(Candidates(None, x)) == 3
     assert np.array_equal(x, logits()), "the caller's logits stay as they are"
 
 
 def test_when_everything_is_banned_there_is_no_token():
     with pytest.raises(GenerationError, match="no token can be chosen"):
-        sampler(logit_bias=tuple((i, -np.inf) for i in range(N))).sample(logits())
+        sampler(logit_bias=tuple((i, -np.inf) for i in range(N))).sample(Candidates(None, logits()))
 
 
 def test_end_tokens_can_be_banned():
     x = logits()
     top = int(np.argmax(x))
     s = Sampler(SamplingParams(temperature=0.0), (), N, 4096, banned=frozenset([top]))
-    assert s.sample(x) == np.argsort(-x)[1]
+    assert s.sample(Candidates(None, x)) == np.argsort(-x)[1]
 
 
 @pytest.mark.parametrize(
@@ -141,7 +141,7 @@ def test_xtc_happens_with_its_probability():
     x = np.full(N, -30, np.float32)
     x[:2] = 5.0
     s = sampler(seed=1, samplers=("xtc",), xtc_probability=0.3, xtc_threshold=0.1)
-    share = np.mean([s.sample(x) == 0 for _ in range(4000)])
+    share = np.mean([s.sample(Candidates(None, x)) == 0 for _ in range(4000)])
     assert abs(share - 0.35) < 0.03, "half of the 70% where nothing is excluded; the last of two equal ones stays"
 
 
@@ -189,7 +189,7 @@ def test_extreme_parameters_give_a_token_or_one_clear_error(seed):
         s, x = Sampler(params, [1, 2, 3] * 20, N, 4096), logits(r.randrange(5), r.choice([0.0, 1.0, 1e4]))
         x[r.randrange(N)] = -np.inf
         try:
-            assert all(0 <= s.sample(x) < N for _ in range(4)), params
+            assert all(0 <= s.sample(Candidates(None, x)) < N for _ in range(4)), params
         except GenerationError:
             errors += 1
     assert errors < 20

@@ -37,6 +37,11 @@ static inline int __float_as_int(float f) {
     memcpy(&i, &f, 4);
     return i;
 }
+static inline int atomicAdd(int* at, int x) {
+    int before = *at;
+    *at += x;
+    return before;
+}
 static inline int __popc(unsigned x) { return __builtin_popcount(x); }
 
 static inline unsigned __byte_perm(unsigned a, unsigned b, unsigned selectors) {

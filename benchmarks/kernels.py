@@ -18,10 +18,10 @@ import numpy as np
 from plain_read import Reader
 
 from llamabox.gguf import GGMLType, quantize
+from llamabox.gguf.quant import PACK
 from llamabox.kernels.cpu.features import FEATURES
 from llamabox.kernels.cpu.products import FLOATS, prepare, product_job, quantise_job
 from llamabox.kernels.cpu.runner import Program, Runner, address
-from llamabox.kernels.cpu.unit import UNITS
 from llamabox.kernels.placement import Threads
 from llamabox.kernels.weight import Weight
 
@@ -68,8 +68,9 @@ def measure_product(runner: Runner, weight: Weight, rows: int, repeat: int) -> f
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    made = [type.name for type in PACK]  # what random values can be quantised to
     numbers = lambda text: [int(n) for n in text.split(",")]  # noqa: E731
-    parser.add_argument("--types", default=",".join((*UNITS, *FLOATS)), type=str)
+    parser.add_argument("--types", default=",".join(dict.fromkeys((*made, *FLOATS))))
     parser.add_argument("--rows", default=[1, 2, 4, 8, 16, 32, 512], type=numbers)
     parser.add_argument("--threads", default=[1, 2], type=numbers)
     parser.add_argument("--bytes", default=150_000_000, type=int)

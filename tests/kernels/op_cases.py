@@ -274,6 +274,10 @@ def largest_cases():
     x[5, [7, 70]] = 0, 1e-40
     yield from (largest_case("1000", x, k) for k in (1, 40, 256, 1000))
 
+    x = np.full((2, 3000), 0.25, np.float32)  # some that differ, then more that are equal than are compared at once
+    x[0, ::5], x[1, 2000:] = np.arange(600), 0.25 + np.arange(1000) * 2.0**-20
+    yield from (largest_case("3000", x, k) for k in (40, 700, 1024))
+
     x = normal(21, 4, 151_936, scale=4)
     x[1] = np.sort(x[1])
     x[2, :] = 1.5  # all equal

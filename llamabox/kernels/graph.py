@@ -23,7 +23,7 @@ from llamabox.kernels.traced import RecordError, Traced, TracedStep
 
 __all__ = ["STEP", "Graph", "Node", "RecordError", "Value", "record", "replay", "values_in"]
 
-SEVERAL = ("linear_many", "rope_angles")  # ops that return a sequence
+SEVERAL = ("linear_many", "rope_angles", "largest")  # ops that return a sequence
 HOST = ("numpy", "cpu")  # backends that read the same weights
 OPERATORS: dict[str, Callable] = {
     "add": operator.add,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from llamabox.kernels.nodes import Tape
-from llamabox.kernels.ops import _check_linear, _check_norm
+from llamabox.kernels.ops import _check_largest, _check_linear, _check_norm
 from llamabox.kernels.rope import Rope
 from llamabox.kernels.traced import Traced, TracedStep, note, note_many, refuse
 from llamabox.kernels.weight import Weight
@@ -112,6 +112,11 @@ class RecordingOps:
 
     def top_k(self, x: Traced, k: int) -> Traced:
         return note(self._tape, "top_k", (x, k), (*x.shape[:-1], min(k, x.shape[-1])), np.int64)
+
+    def largest(self, x: Traced, k: int) -> tuple:
+        _check_largest(x, k)
+        shape = (x.shape[0], min(k, x.shape[1]))
+        return tuple(note_many(self._tape, "largest", (x, k), [(shape, np.float32), (shape, np.int32)]))
 
     def take_along(self, x: Traced, ids: Any) -> Traced:
         return note(self._tape, "take_along", (x, ids), ids.shape, x.dtype)

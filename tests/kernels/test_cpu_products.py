@@ -4,6 +4,7 @@ import ctypes
 import mmap
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -165,7 +166,10 @@ def test_helpers_end_with_their_backend():
     backend.linear(normal(5, 3, 64), matrix("F32", 100, 64))
     helpers = backend.threads - 1
     assert threading.active_count() == before + helpers
-    del backend
+    del backend  # waits for nobody
+    deadline = time.monotonic() + 30
+    while threading.active_count() > before and time.monotonic() < deadline:
+        time.sleep(0.01)
     assert threading.active_count() == before
 
 

@@ -22,7 +22,7 @@ from llamabox.kernels.cpu.simd import (
     sum_pairs,
     to_f32,
 )
-from llamabox.kernels.cpu.unit import FLIPPED, as_it_is, first_of, second_of
+from llamabox.kernels.cpu.unit import FLIPPED, add_128, as_it_is, as_they_are, first_of, second_of
 
 # ---- sums of products of half a group with 16 values at x: 4 vectors -------------------------------------------------
 
@@ -63,16 +63,6 @@ def _half_of(bits: int):
 
 
 # ---- what types differ in --------------------------------------------------------------------------------------------
-
-
-@inline
-def _as_they_are(w):
-    return w
-
-
-@inline
-def _add_128(w):
-    return w ^ 128
 
 
 @inline
@@ -206,7 +196,7 @@ class TileFormat(Described):
     def __init__(self, format: Format):
         flip = 128 if format.bits == 8 and FLIPPED else 0
         self.name, self.unit_bytes, self.offset = format.name, format.unit_bytes, format.offset + flip
-        self.integers, self.flip = format.integers, _add_128 if flip else _as_they_are
+        self.integers, self.flip = format.integers, add_128 if flip else as_they_are
         self.scales, self.minimums, self.subscales = format.scales, format.minimums, format.subscales
         self.opened = format.opened or as_it_is
         self.subminimums = format.subminimums

@@ -68,12 +68,12 @@ def _pair_of(bits: int):
 
 
 @inline
-def _as_they_are(w):
+def as_they_are(w):
     return w
 
 
 @inline
-def _add_128(w):
+def add_128(w):
     return w ^ 128
 
 
@@ -166,7 +166,7 @@ class Unit(Described):
         flip = 128 if format.bits == 8 and FLIPPED else 0
         self.name, self.blocks, self.unit_bytes = format.name, 256 // format.type.block_size, format.unit_bytes
         self.offset = format.offset + flip
-        self.halves, self.flip = format.halves, _add_128 if flip else _as_they_are
+        self.halves, self.flip = format.halves, add_128 if flip else as_they_are
         self.scales, self.minimums, self.subminimums = format.scales, format.minimums, format.subminimums
         self.half, self.pair = _half_signed if format.bits == 8 and not flip else _half, _pair_of(format.bits)
         self.subscales, self.sums = format.subscales, _plain_sums if format.subscales is None else _scaled_sums
